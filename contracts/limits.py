@@ -1,0 +1,37 @@
+"""Every limit of the product in one place; the border checks them, the inside relies on them."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+"""Names of agents, machines, operators, policies and capabilities: a subject token, never a dot."""
+
+MESSAGE_BYTES_MAX: Final = 64 * 1024
+TITLE_CHARS_MAX: Final = 200
+NOTE_CHARS_MAX: Final = 2_000
+DESCRIPTION_CHARS_MAX: Final = 20_000
+CAPABILITIES_MAX: Final = 64
+DEPENDENCIES_MAX: Final = 256
+IMPORT_TASKS_MAX: Final = 200
+PAGE_ITEMS_MAX: Final = 500
+SNOOZE_MINUTES_MAX: Final = 480
+SNOOZES_MAX: Final = 3
+FAILURES_MAX: Final = 3
+HANDLER_TRIES_MAX: Final = 5
+POLICY_STEPS_MAX: Final = 16
+MINUTES_MAX: Final = 60 * 24 * 366
+INT_MAX: Final = 2**63 - 1
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="1 to 63 letters, digits, _ or -")]
+Id = Annotated[int, Meta(ge=1, le=INT_MAX)]
+Count = Annotated[int, Meta(ge=0, le=INT_MAX)]
+Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX)]
+SnoozeMinutes = Annotated[int, Meta(ge=1, le=SNOOZE_MINUTES_MAX)]
+Title = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX)]
+Note = Annotated[str, Meta(max_length=NOTE_CHARS_MAX)]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
+Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+Capabilities = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
+PageSize = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]

@@ -1,0 +1,22 @@
+"""Every command, declared once: all doors are generated from this list."""
+
+from contracts.operations import agents, answers, dead_letters, policies, system, tasks
+from contracts.operations.registry import Operation
+
+ALL: tuple[Operation, ...] = (
+    *answers.OPERATIONS,
+    *tasks.OPERATIONS,
+    *agents.OPERATIONS,
+    *policies.OPERATIONS,
+    *dead_letters.OPERATIONS,
+    *system.OPERATIONS,
+)
+BY_NAME: dict[str, Operation] = {operation.name: operation for operation in ALL}
+
+
+def owned_by(service: str) -> tuple[Operation, ...]:
+    """Return the operations that one service answers."""
+    return tuple(operation for operation in ALL if operation.owner == service)
+
+
+__all__ = ["ALL", "BY_NAME", "Operation", "owned_by"]

@@ -1,0 +1,108 @@
+"""Agents: add, list, show, set."""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from contracts.limits import Capabilities, Minutes, Name
+from contracts.operations.registry import Operation, Params
+from contracts.records import AgentKind, Beats
+from contracts.views import AgentView, AssignmentView
+
+Capacity = Annotated[int, Meta(ge=0, le=10_000)]
+EndpointUrl = Annotated[str, Meta(max_length=2000, pattern=r"^https?://")]
+
+
+class AddParams(Params, frozen=True, kw_only=True):
+    """A new agent; capacity and timeout follow its kind when they are absent."""
+
+    name: Name
+    kind: AgentKind = "sub_agent"
+    capabilities: Capabilities = ()
+    capacity: Capacity | None = None
+    timeout_minutes: Minutes | None = None
+    beats: Beats = "required"
+    endpoint_url: EndpointUrl | None = None
+
+
+class AgentRef(Struct, frozen=True, kw_only=True):
+    """An agent by its id and name."""
+
+    id: int
+    name: str
+
+
+class ListParams(Struct, frozen=True, kw_only=True):
+    """List the active agents, or all."""
+
+    all: bool = False
+
+
+class ListResult(Struct, frozen=True, kw_only=True):
+    """The agents by name."""
+
+    items: tuple[AgentView, ...]
+
+
+class ShowParams(Struct, frozen=True, kw_only=True):
+    """Which agent to show."""
+
+    name: Name
+
+
+class ShowResult(Struct, frozen=True, kw_only=True):
+    """An agent with its open assignments."""
+
+    agent: AgentView
+    assignments: tuple[AssignmentView, ...]
+
+
+class SetParams(Params, frozen=True, kw_only=True):
+    """What to change; what is absent stays."""
+
+    name: Name
+    capabilities: Capabilities | UnsetType = UNSET
+    capacity: Capacity | UnsetType = UNSET
+    timeout_minutes: Minutes | UnsetType = UNSET
+    beats: Beats | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    quarantined: bool | UnsetType = UNSET
+
+
+def _operation(
+    verb: str,
+    params: type[Struct],
+    result: type[Struct],
+    summary: str,
+    *,
+    query: bool = False,
+    arguments: tuple[str, ...] = ("name",),
+    errors: tuple[str, ...] = ("not_found",),
+) -> Operation:
+    return Operation(
+        name=f"agent.{verb}",
+        owner="monitor",
+        params=params,
+        result=result,
+        scope="operator",
+        summary=summary,
+        query=query,
+        arguments=arguments,
+        errors=errors,
+    )
+
+
+OPERATIONS = (
+    _operation("add", AddParams, AgentRef, "Register an agent.", errors=("exists",)),
+    _operation(
+        "ls",
+        ListParams,
+        ListResult,
+        "List agents with status, since and why.",
+        query=True,
+        arguments=(),
+        errors=(),
+    ),
+    _operation("show", ShowParams, ShowResult, "Show an agent and what it holds.", query=True),
+    _operation("set", SetParams, AgentRef, "Change an agent."),
+)

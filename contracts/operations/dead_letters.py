@@ -1,0 +1,70 @@
+"""Dead letters: list, show, replay."""
+
+from msgspec import Struct
+
+from contracts.limits import Count, Id, PageSize
+from contracts.messages import DeadLetter
+from contracts.operations.registry import Operation, Params
+
+
+class ListParams(Struct, frozen=True, kw_only=True):
+    """A page of dead letters, oldest first."""
+
+    after: Count = 0
+    limit: PageSize = 100
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """A dead letter and its number in the stream."""
+
+    seq: int
+    letter: DeadLetter
+
+
+class ListResult(Struct, frozen=True, kw_only=True):
+    """Dead letters, and the `after` of the next page."""
+
+    items: tuple[Entry, ...]
+    next: int | None
+
+
+class ShowParams(Struct, frozen=True, kw_only=True):
+    """Which dead letter to show."""
+
+    seq: Id
+
+
+class ReplayParams(Params, frozen=True, kw_only=True):
+    """Put the message back where it came from, or the row back to work; the dead letter goes."""
+
+    seq: Id
+
+
+class ReplayResult(Struct, frozen=True, kw_only=True):
+    """What was done."""
+
+    seq: int
+    replayed: str
+
+
+def _operation(
+    verb: str, params: type[Struct], result: type[Struct], summary: str, *, query: bool = True
+) -> Operation:
+    return Operation(
+        name=f"dlq.{verb}",
+        owner="relay",
+        params=params,
+        result=result,
+        scope="operator",
+        summary=summary,
+        query=query,
+        arguments=() if verb == "ls" else ("seq",),
+        errors=() if verb == "ls" else ("not_found",),
+    )
+
+
+OPERATIONS = (
+    _operation("ls", ListParams, ListResult, "List what could not be handled."),
+    _operation("show", ShowParams, Entry, "Show one dead letter."),
+    _operation("replay", ReplayParams, ReplayResult, "Try a dead letter again.", query=False),
+)

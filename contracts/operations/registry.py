@@ -1,0 +1,41 @@
+"""What an operation is."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from contracts.limits import CommandId
+from contracts.limits import MESSAGE_BYTES_MAX
+
+
+class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every command carries; without a command id it is not safe to retry."""
+
+    command_id: CommandId | None = None
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One command or query: its words, its shape, who may send it and who answers it."""
+
+    name: str  # noun.verb, the same at every door
+    owner: str  # the service that answers
+    params: type[Struct]
+    result: type[Struct]
+    scope: Literal["agent", "operator"]
+    summary: str  # one line: help text and documentation
+    query: bool = False  # reads only: needs no command id
+    cli: str = ""  # the verb at the command line, when it is not the name with a space
+    aliases: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()  # parameters that the command line takes by position
+    errors: tuple[str, ...] = ()  # codes beside malformed, invalid, too_large, forbidden and unavailable
+    bytes_max: int = MESSAGE_BYTES_MAX
+
+    @property
+    def verb(self) -> str:
+        """The token in the subject."""
+        return self.name.replace(".", "-") if self.scope == "operator" else self.name.split(".")[1]
+
+    @property
+    def command(self) -> str:
+        """The words at the command line."""
+        return self.cli or self.name.replace(".", " ")

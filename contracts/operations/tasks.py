@@ -1,0 +1,187 @@
+"""Tasks: add, import, list, show, set, assign, cancel, reopen, comment."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from contracts.limits import (
+    DEPENDENCIES_MAX,
+    IMPORT_TASKS_MAX,
+    Capabilities,
+    Count,
+    Description,
+    Id,
+    Minutes,
+    Name,
+    Note,
+    PageSize,
+    Title,
+    Token,
+)
+from contracts.messages import TaskSpec
+from contracts.operations.registry import Operation, Params
+from contracts.views import TaskDetail, TaskView
+
+Dependencies = Annotated[tuple[Token, ...], Meta(max_length=DEPENDENCIES_MAX)]
+
+
+class AddParams(Params, frozen=True, kw_only=True):
+    """A new task."""
+
+    title: Title
+    description: Description = ""
+    key: Token | None = None
+    project: str = ""
+    priority: Literal["P0", "P1", "P2", "P3"] = "P2"
+    capabilities: Capabilities = ()
+    depends_on: Dependencies = ()
+    due_at: datetime | None = None
+    ping_interval_minutes: Minutes | None = None
+    accept_minutes: Minutes | None = None
+    policy: Name = "default"
+
+
+class TaskRef(Struct, frozen=True, kw_only=True):
+    """A task by its id."""
+
+    task: int
+    status: str
+
+
+class ImportParams(Params, frozen=True, kw_only=True):
+    """Many tasks at once, all or none; a key that is there already is left as it is."""
+
+    tasks: Annotated[tuple[TaskSpec, ...], Meta(min_length=1, max_length=IMPORT_TASKS_MAX)]
+
+
+class ImportResult(Struct, frozen=True, kw_only=True):
+    """What the import did."""
+
+    created: tuple[int, ...]
+    existing: tuple[str, ...]
+
+
+class ListParams(Struct, frozen=True, kw_only=True):
+    """Which tasks to list, a page at a time."""
+
+    status: Literal["todo", "in_progress", "done", "failed", "cancelled"] | None = None
+    agent: Name | None = None
+    after: Count = 0
+    limit: PageSize = 100
+
+
+class ListResult(Struct, frozen=True, kw_only=True):
+    """A page of tasks; `next` is the `after` of the following page."""
+
+    items: tuple[TaskView, ...]
+    next: int | None
+
+
+class ShowParams(Struct, frozen=True, kw_only=True):
+    """Which task to show."""
+
+    task: Id
+
+
+class SetParams(Params, frozen=True, kw_only=True):
+    """What to change; what is absent stays."""
+
+    task: Id
+    title: Title | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    priority: Literal["P0", "P1", "P2", "P3"] | UnsetType = UNSET
+    due_at: datetime | None | UnsetType = UNSET
+    ping_interval_minutes: Minutes | UnsetType = UNSET
+    pings_enabled: bool | UnsetType = UNSET
+    policy: Name | UnsetType = UNSET
+
+
+class AssignParams(Params, frozen=True, kw_only=True):
+    """Give the task to one agent, or to whom Rollcall chooses; an open assignment is superseded."""
+
+    task: Id
+    agent: Name | None = None
+
+
+class AssignResult(Struct, frozen=True, kw_only=True):
+    """The new owner."""
+
+    task: int
+    assignment: int
+    agent: str
+
+
+class CancelParams(Params, frozen=True, kw_only=True):
+    """End the task."""
+
+    task: Id
+    reason: Note | None = None
+
+
+class ReopenParams(Params, frozen=True, kw_only=True):
+    """Open an ended task again, in a new round."""
+
+    task: Id
+
+
+class CommentParams(Params, frozen=True, kw_only=True):
+    """Remark something on a task."""
+
+    task: Id
+    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+
+
+def _operation(
+    verb: str,
+    params: type[Struct],
+    result: type[Struct],
+    summary: str,
+    *,
+    query: bool = False,
+    arguments: tuple[str, ...] = ("task",),
+    errors: tuple[str, ...] = ("not_found",),
+) -> Operation:
+    return Operation(
+        name=f"task.{verb}",
+        owner="assigner",
+        params=params,
+        result=result,
+        scope="operator",
+        summary=summary,
+        query=query,
+        arguments=arguments,
+        errors=errors,
+        bytes_max=256 * 1024 if verb == "import" else 64 * 1024,
+    )
+
+
+OPERATIONS = (
+    _operation(
+        "add", AddParams, TaskRef, "Create a task.", arguments=("title",), errors=("exists", "not_found")
+    ),
+    _operation(
+        "import",
+        ImportParams,
+        ImportResult,
+        "Create many tasks, all or none.",
+        arguments=(),
+        errors=("cycle", "not_found"),
+    ),
+    _operation("ls", ListParams, ListResult, "List tasks.", query=True, arguments=(), errors=()),
+    _operation("show", ShowParams, TaskDetail, "Show a task, its assignments and why.", query=True),
+    _operation("set", SetParams, TaskRef, "Change a task.", errors=("not_found", "conflict")),
+    _operation(
+        "assign",
+        AssignParams,
+        AssignResult,
+        "Give a task to an agent.",
+        arguments=("task", "agent"),
+        errors=("not_found", "conflict", "nobody_eligible"),
+    ),
+    _operation("cancel", CancelParams, TaskRef, "End a task.", errors=("not_found", "already_final")),
+    _operation(
+        "reopen", ReopenParams, TaskRef, "Open an ended task again.", errors=("not_found", "conflict")
+    ),
+    _operation("comment", CommentParams, TaskRef, "Remark something on a task.", arguments=("task", "text")),
+)

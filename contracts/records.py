@@ -1,0 +1,247 @@
+"""Rows of the store: immutable, with instants as integer microseconds since the epoch (UTC)."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+AgentKind = Literal["main_agent", "sub_agent"]
+Beats = Literal["required", "none"]
+AgentStatus = Literal["offline", "ready", "busy", "working", "waiting", "suspect"]
+TaskStatus = Literal["todo", "in_progress", "done", "failed", "cancelled"]
+AssignmentStatus = Literal["pending", "acknowledged", "waiting", "snoozed", "completed", "failed"]
+EndReason = Literal[
+    "completed",
+    "failed",
+    "declined",
+    "released",
+    "cancelled",
+    "superseded",
+    "timed_out",
+    "lost",
+    "unreachable",
+]
+WaitKind = Literal["human", "lock", "peer", "rate_limit", "external"]
+StepKind = Literal["retry", "peer", "main", "notify"]
+
+OPEN_STATUSES: tuple[AssignmentStatus, ...] = ("pending", "acknowledged", "waiting", "snoozed")
+ENDED_TASKS: tuple[TaskStatus, ...] = ("done", "failed", "cancelled")
+
+
+class Agent(Struct, frozen=True, kw_only=True):
+    """Who can hold a promise. `status` is the stored projection of the facts beside it."""
+
+    id: int
+    name: str
+    kind: AgentKind = "sub_agent"
+    capabilities: tuple[str, ...] = ()
+    capacity: int = 1
+    timeout_us: int
+    beats: Beats = "required"
+    endpoint_url: str | None = None
+    active: bool = True
+    quarantined: bool = False
+    created_at: int
+    session: str | None = None
+    joined_at: int | None = None
+    left_at: int | None = None
+    beat_at: int | None = None
+    beat_interval_us: int = 30_000_000
+    silent_at: int | None = None  # when the beats will have been missed; None while nobody listens for them
+    suspect: bool = False
+    leases: int = 0  # open assignments
+    accepted: int = 0  # of these acknowledged
+    waiting: int = 0  # of these waiting
+    status: AgentStatus = "offline"
+    status_since: int
+    status_why: str = "registered"
+    last_ack_at: int | None = None
+    successes: int = 0
+    failures: int = 0
+    progress_latency_us: int = 0
+    version: int = 0
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One piece of work; at most one open assignment."""
+
+    id: int
+    key: str | None = None  # the importer's own name for it, unique
+    project: str = ""
+    title: str
+    description: str = ""
+    priority: int = 2  # 0 is the most urgent
+    capabilities: tuple[str, ...] = ()
+    due_at: int | None = None
+    status: TaskStatus = "todo"
+    status_why: str = ""
+    pings_enabled: bool = True
+    ping_interval_us: int
+    accept_us: int | None = None  # None: the agent's own timeout
+    warn_us: int | None = None  # None: the house's
+    act_us: int | None = None
+    policy: str = "default"
+    round: int = 1
+    epoch: int = 0
+    failures: int = 0
+    blockers: int = 0  # dependencies not yet done
+    assign_at: int | None = None  # when the assigner has to look at it (again)
+    unassigned_since: int | None = None
+    alarmed: bool = False  # the alarm for its age in todo was raised
+    assignment_id: int | None = None  # the open one
+    agent: str | None = None  # its holder
+    due_noticed: bool = False
+    last_ping_at: int | None = None
+    last_ack_at: int | None = None
+    created_at: int
+    updated_at: int
+    version: int = 0
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """A lease: one agent's promise about one task. Its id is the fencing token."""
+
+    id: int
+    task_id: int
+    agent: str
+    epoch: int
+    round: int
+    status: AssignmentStatus = "pending"
+    end_reason: EndReason | None = None
+    assigned_at: int
+    accepted_at: int | None = None
+    ended_at: int | None = None
+    accept_us: int  # the three clocks' lengths, fixed when the lease was made
+    warn_us: int
+    act_us: int
+    accept_by: int | None = None
+    progress_by: int | None = None
+    wait_until: int | None = None
+    snooze_until: int | None = None
+    resume_at: int | None = None
+    due_at: int | None = None  # the task's due date until its one notice was sent
+    paused_us: int | None = None  # what is left of the running clock while snoozed or waiting
+    deadline_at: int | None = None  # the earliest of all of these: the escalator's index
+    ping_interval_us: int
+    pings_enabled: bool = True
+    ping_at: int | None = None  # the pinger's index
+    attempt: int = 0  # pings so far
+    answered_attempt: int = 0
+    last_ping_at: int | None = None
+    snoozes: int = 0
+    snooze_reason: str | None = None
+    wait_kind: WaitKind | None = None
+    wait_who: str | None = None
+    wait_reason: str | None = None
+    wait_notices: int = 0
+    note: str | None = None
+    progressed_at: int | None = None
+    deferred: bool = False
+    repeats: int = 0
+    exhausted: bool = False
+    escalation_id: int | None = None
+    step: int | None = None  # the policy step that made this row
+    level: int = 0  # how often the task was escalated when this row was made
+    previous_id: int | None = None
+    original_agent: str
+    offered_by: str | None = None
+    quarantined: str | None = None  # why its decision could not be made
+    version: int = 0
+
+
+class PolicyStep(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an escalation policy."""
+
+    kind: StepKind
+    capability: str | None = None  # what a `peer` must be able to do; None: what the task needs
+    who: str | None = None  # whom `notify` tells; None: the main agent
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """An escalation policy: data that is copied onto each escalation when it starts."""
+
+    name: str
+    steps: tuple[PolicyStep, ...]
+    updated_at: int
+    version: int = 0
+
+
+class Escalation(Struct, frozen=True, kw_only=True):
+    """A running escalation of one task in one round, with its own copy of the policy."""
+
+    id: int
+    task_id: int
+    round: int
+    policy: str
+    steps: tuple[PolicyStep, ...]
+    position: int = 0  # the next step to try
+    taken: int = 0  # steps that moved or told somebody
+    started_at: int
+    ended_at: int | None = None
+    end_reason: str | None = None
+    version: int = 0
+
+
+class StepRow(Struct, frozen=True, kw_only=True):
+    """What became of one policy step for one assignment; unique by both."""
+
+    assignment_id: int
+    step: int
+    kind: StepKind
+    outcome: Literal["taken", "skipped"]
+    target: str | None
+    reason: str
+    successor_id: int | None
+    at: int
+
+
+class PingRow(Struct, frozen=True, kw_only=True):
+    """One ping of the history; unique by assignment and attempt."""
+
+    assignment_id: int
+    attempt: int
+    agent: str
+    incarnation: str
+    due_at: int
+    sent_at: int
+    published_at: int | None = None
+
+
+class Comment(Struct, frozen=True, kw_only=True):
+    """A remark on a task, by a person, an agent or Rollcall itself."""
+
+    task_id: int
+    author: str
+    at: int
+    text: str
+
+
+class NoticeRow(Struct, frozen=True, kw_only=True):
+    """What an agent is told without having asked; `sync` lists the open ones."""
+
+    agent: str
+    assignment_id: int
+    kind: str
+    text: str
+    at: int
+
+
+class AuditRow(Struct, frozen=True, kw_only=True):
+    """One change: the event log from which ROLLCALL_EVENTS is refilled."""
+
+    seq: int
+    at: int
+    actor: str
+    aggregate: str
+    aggregate_id: str
+    event: str
+    aggregate_version: int
+    cause: str | None
+    incarnation: str
+    data: bytes  # JSON
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """A stretch of time in which the bus was down for everybody: it counts against nobody."""
+
+    start_at: int
+    end_at: int

@@ -1,0 +1,92 @@
+"""Every subject, built and taken apart in one place. Ids are checked before any subject is built."""
+
+import re
+from typing import Final
+
+from contracts.errors import InvalidError
+from contracts.limits import NAME_PATTERN
+
+ROOT: Final = "rollcall.v1"
+_TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_NAME = re.compile(NAME_PATTERN)
+
+
+def token(text: str) -> str:
+    """Return `text` if it may stand between two dots of a subject."""
+    if not _TOKEN.match(text):
+        raise InvalidError(f"{text[:80]!r} cannot stand in a subject: letters, digits, _ and - only")
+    return text
+
+
+def name(text: str) -> str:
+    """Return `text` if it is a legal name."""
+    if not _NAME.match(text):
+        raise InvalidError(
+            f"{text[:80]!r} is not a name: 1 to 63 letters, digits, _ or -, beginning with a letter or digit"
+        )
+    return text
+
+
+def ping(agent: str, assignment: int) -> str:
+    """Where an agent hears about one assignment."""
+    return f"ping.{agent}.{assignment}"
+
+
+def ping_ingest(agent: str, assignment: int) -> str:
+    """Where the runtime stores a ping; the server hands it on to `ping`."""
+    return f"in.ping.{agent}.{assignment}"
+
+
+def ack(agent: str, assignment: int) -> str:
+    """Where an agent publishes its answers."""
+    return f"ack.{agent}.{assignment}"
+
+
+def answer(agent: str, assignment: int) -> str:
+    """Where an agent hears what became of an answer."""
+    return f"answer.{agent}.{assignment}"
+
+
+def notice(agent: str, assignment: int) -> str:
+    """Where an agent is told what it did not ask."""
+    return f"notice.{agent}.{assignment}"
+
+
+def presence_answer(agent: str) -> str:
+    """Where an agent is told that its beat was wrong."""
+    return f"answer.{agent}.presence"
+
+
+def heartbeat(agent: str) -> str:
+    """Where an agent beats."""
+    return f"hb.{agent}"
+
+
+def agent_command(agent: str, verb: str) -> str:
+    """Where an agent asks for something."""
+    return f"cmd.agent.{agent}.{verb}"
+
+
+def command(service: str, verb: str, operator: str) -> str:
+    """Where an operator or service asks for something."""
+    return f"cmd.{service}.{verb}.{operator}"
+
+
+def event(aggregate: str, identity: str, what: str) -> str:
+    """Where a fact is published."""
+    return f"evt.{aggregate}.{identity}.{what}"
+
+
+def wake(service: str) -> str:
+    """A service's doorbell."""
+    return f"wake.{service}"
+
+
+def dead_letter(stream: str, consumer: str) -> str:
+    """Where poison is kept."""
+    return f"dlq.{stream}.{consumer}"
+
+
+def split(subject: str, root: str) -> list[str]:
+    """Return the tokens after the root."""
+    return subject[len(root) + 1 :].split(".")

@@ -1,0 +1,182 @@
+"""What operations answer with: records as readers see them, with times as RFC 3339."""
+
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from contracts.codec import instant
+from contracts.messages import Notice, Ping
+
+V = TypeVar("V", bound=Struct)
+
+
+class AgentView(Struct, frozen=True, kw_only=True):
+    """An agent, its status with since and why, and the facts behind it."""
+
+    id: int
+    name: str
+    kind: str
+    capabilities: tuple[str, ...]
+    capacity: int
+    beats: str
+    active: bool
+    quarantined: bool
+    status: str
+    status_since: datetime
+    status_why: str
+    leases: int
+    accepted: int
+    timeout_us: int
+    beat_at: datetime | None
+    joined_at: datetime | None
+    last_ack_at: datetime | None
+    created_at: datetime
+
+
+class TaskView(Struct, frozen=True, kw_only=True):
+    """A task, its holder and why it is where it is."""
+
+    id: int
+    key: str | None
+    project: str
+    title: str
+    description: str
+    priority: int
+    capabilities: tuple[str, ...]
+    status: str
+    status_why: str
+    agent: str | None
+    assignment_id: int | None
+    epoch: int
+    round: int
+    blockers: int
+    due_at: datetime | None
+    policy: str
+    pings_enabled: bool
+    ping_interval_us: int
+    last_ping_at: datetime | None
+    last_ack_at: datetime | None
+    unassigned_since: datetime | None
+    alarmed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class AssignmentView(Struct, frozen=True, kw_only=True):
+    """An assignment, its clocks and how it came about."""
+
+    id: int
+    task_id: int
+    agent: str
+    epoch: int
+    status: str
+    end_reason: str | None
+    assigned_at: datetime
+    accepted_at: datetime | None
+    ended_at: datetime | None
+    accept_by: datetime | None
+    progress_by: datetime | None
+    wait_until: datetime | None
+    snooze_until: datetime | None
+    resume_at: datetime | None
+    deadline_at: datetime | None
+    ping_at: datetime | None
+    attempt: int
+    answered_attempt: int
+    snoozes: int
+    wait_kind: str | None
+    wait_who: str | None
+    wait_reason: str | None
+    note: str | None
+    exhausted: bool
+    level: int
+    repeats: int
+    previous_id: int | None
+    original_agent: str
+    offered_by: str | None
+    quarantined: str | None
+
+
+class CommentView(Struct, frozen=True, kw_only=True):
+    """A remark on a task."""
+
+    author: str
+    at: datetime
+    text: str
+
+
+class EscalationStepView(Struct, frozen=True, kw_only=True):
+    """One step of an escalation: taken or skipped, to whom, and why."""
+
+    assignment_id: int
+    step: int
+    kind: str
+    outcome: str
+    target: str | None
+    reason: str
+    at: datetime
+
+
+class TaskDetail(Struct, frozen=True, kw_only=True):
+    """A task with its assignments (newest first), comments and escalation steps."""
+
+    task: TaskView
+    depends_on: tuple[int, ...]
+    assignments: tuple[AssignmentView, ...]
+    comments: tuple[CommentView, ...]
+    steps: tuple[EscalationStepView, ...]
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """A lease that its agent still holds."""
+
+    assignment: int
+    task: int
+    title: str
+    epoch: int
+    status: str
+    accept_by: datetime | None
+    progress_by: datetime | None
+    snooze_until: datetime | None
+    ping: Ping | None  # what is owed now, as a ping would say it
+
+
+class SyncView(Struct, frozen=True, kw_only=True):
+    """All that an agent has to know after it was away."""
+
+    incarnation: str
+    agent: str
+    session: str | None
+    leases: tuple[Lease, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+class PolicyStepView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of a policy."""
+
+    kind: str
+    capability: str | None = None
+    who: str | None = None
+
+
+class PolicyView(Struct, frozen=True, kw_only=True):
+    """An escalation policy."""
+
+    name: str
+    steps: tuple[PolicyStepView, ...]
+    updated_at: datetime
+
+
+def view(record: Struct, kind: type[V]) -> V:
+    """Return `record` as `kind`, which names the fields to show; instants become datetimes."""
+    fields = {
+        field.name: _shown(field.name, getattr(record, field.name)) for field in msgspec.structs.fields(kind)
+    }
+    return kind(**fields)
+
+
+def _shown(name: str, value: object) -> object:
+    timed = name.endswith(("_at", "_by", "_until", "_since")) or name == "at"
+    return instant(value) if timed and isinstance(value, int) else value
