@@ -1,0 +1,98 @@
+# Every target makes what it needs: on a bare machine with Python 3.11+, git and make, start with `make demo`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JS := examples/js/node_modules/.package-lock.json
+GOAL := 95# per cent of lines and branches; the domain must reach 100
+
+# node, npm and nats-server are those of the environment, whatever the machine has.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Say nothing when all is well, everything when it is not.
+quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
+
+.PHONY: help demo up down test check lint types imports verify generate bench fmt lock clean
+.DELETE_ON_ERROR:
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) $(JS) ## A minute of agents at work: pings, acks, silence, escalation
+	@$(BIN)/rollcall demo
+
+up: $(READY) ## Start the bus and all services
+	@$(BIN)/rollcall up
+
+down: $(READY) ## Stop them
+	@$(BIN)/rollcall down
+
+test: $(READY) $(JS) ## Run the tests in parallel, and hold the coverage goals
+	@$(BIN)/coverage erase
+	@$(BIN)/pytest -q -n auto --cov --cov-report= --durations=5 --durations-min=2
+	@$(call quiet, $(BIN)/coverage report --fail-under=$(GOAL))
+	@$(call quiet, $(BIN)/coverage report --fail-under=100 --include='domain/*')
+
+check: lint types imports verify test ## All that a change must pass
+
+lint: $(READY)
+	@$(call quiet, $(BIN)/ruff format --check .)
+	@$(call quiet, $(BIN)/ruff check .)
+
+types: $(READY)
+	@$(call quiet, $(BIN)/mypy)
+	@$(call quiet, $(BIN)/pyright)
+
+imports: $(READY)
+	@$(call quiet, $(BIN)/lint-imports --no-cache)
+
+verify: $(READY) ## Fail if a generated page is stale
+	@$(call quiet, $(BIN)/python -m rollcall.generate --check)
+
+generate: $(READY) ## Write the generated pages again
+	@$(BIN)/python -m rollcall.generate
+
+bench: $(READY) ## Measure, as ratios to the fastest known way
+	@$(BIN)/python -m bench
+
+fmt: $(READY) ## Format the code, and mend what can be mended by itself
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
+
+lock: $(READY) ## Pin the requirements again; UPGRADE=--upgrade takes the newest
+	@$(COMPILE) requirements/build.in -o requirements/build.txt
+	@$(COMPILE) pyproject.toml --extra embedded --extra fast -o requirements/run.txt
+	@$(COMPILE) pyproject.toml --extra embedded --extra fast requirements/dev.in \
+		-c requirements/run.txt -c requirements/build.txt -o requirements/dev.txt
+	@cd examples/js && npm install --package-lock-only --omit-lockfile-registry-resolved --loglevel=error \
+		--no-audit --no-fund --no-update-notifier >/dev/null
+
+clean: ## Remove all that make has made
+	@rm -rf $(VENV) examples/js/node_modules build dist htmlcov .coverage .coverage.* \
+		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Nothing is installed, and nothing is built, but what a hash in requirements/ names.
+$(READY): pyproject.toml requirements/build.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Rollcall needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		install='apt-get install -y python3-venv'; \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "Python has no venv here. Install it, then run make again: sudo $$install" >&2; exit 1; fi; \
+		$(call quiet, apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$install -qq); }
+	@echo 'Preparing $(VENV) (once, about half a minute)' >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-build-isolation -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(JS): examples/js/package.json examples/js/package-lock.json | $(READY)
+	@cd examples/js && npm ci --loglevel=error --no-audit --no-fund --no-update-notifier >/dev/null
+	@touch $@

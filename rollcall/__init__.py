@@ -1,0 +1,1 @@
+"""The front door: commands, configuration, wiring, and the client for agents."""

@@ -1,0 +1,1 @@
+"""The actors that can run, one file or folder each."""

@@ -1,0 +1,1 @@
+"""The authority: every fact, kept in one SQL schema."""
