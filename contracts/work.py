@@ -95,6 +95,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     tasks: tuple[int, ...] = ()
     task_keys: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    agent_ids: tuple[int, ...] = ()
+    leases: bool = False  # the open assignments (with company) of the named agents
     policies: tuple[str, ...] = ()
     candidates: bool = False  # every active agent that could take work, and the main agents
     excluded: bool = False  # who may not have the loaded tasks again in this round

@@ -1,0 +1,132 @@
+"""Doing what is due: claim, decide and commit in batches, sleep until the next instant, never longer than a tick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+from msgspec import structs
+
+from bus import trace
+from contracts.work import Committed, Failed, StoreFaultError, Unit
+
+if TYPE_CHECKING:
+    from contracts.work import Claim
+    from bus.service import Chore, Context, Duty
+    from bus.work import Worker
+
+log = structlog.get_logger(__name__)
+
+TICK_S: Final = 1.0
+ILL_S: Final = 1.0
+KEYS: Final = {"assignments": "assignments", "tasks": "tasks", "agents": "agent_ids"}
+
+
+class DutyLoop:
+    """One duty of one service."""
+
+    def __init__(self, duty: Duty, *, context: Context, worker: Worker) -> None:
+        """Wire it; nothing runs yet."""
+        self._duty = duty
+        self._context = context
+        self._worker = worker
+        self._bell = anyio.Event()
+        self._tokens = float(duty.per_second_max or 0)
+        self._refilled = context.clock.monotonic()
+        self.done = 0
+        self.quarantined = 0
+
+    def ring(self) -> None:
+        """Look now: something may have become due."""
+        self._bell.set()
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Work until `stop`."""
+        while not stop.is_set():
+            self._bell = anyio.Event()
+            try:
+                more = await self.once()
+                wait_s = 0.0 if more else await self._pause_s()
+            except StoreFaultError as error:
+                log.warning("store.fault", duty=self._duty.name, reason=str(error))
+                wait_s = ILL_S
+            if wait_s > 0:
+                with anyio.move_on_after(wait_s):
+                    await self._bell.wait()
+
+    async def once(self) -> bool:
+        """Do one batch of what is due now; True when more may be due."""
+        now = self._context.clock.now()
+        claim = self._duty.claim(now)
+        limit = min(claim.limit, self._allowance(claim.limit))
+        if limit < 1:
+            return False
+        if limit != claim.limit:
+            claim = structs.replace(claim, limit=limit)
+        results = await self._worker.ledger.claim(claim, now)
+        self._tokens -= len(results)
+        for result in results:
+            await self._finish(claim, result)
+        return len(results) >= limit
+
+    async def _finish(self, claim: Claim, result: Committed | Failed) -> None:
+        """Hand on what was done; a row that throws alone too leaves the due columns, so that it stops nobody."""
+        if isinstance(result, Failed):
+            result = await self._alone(claim, result)
+        if isinstance(result, Failed):
+            log.error("row.quarantined", duty=self._duty.name, row=result.row, exc_info=result.error)
+            self.quarantined += 1
+            result = await self._worker.ledger.quarantine(result, self._context.clock.now())
+        self.done += 1
+        self._worker.hand_on(result, trace.following({}))
+
+    async def _alone(self, claim: Claim, failed: Failed) -> Committed | Failed:
+        row = failed.row or 0
+        needs = structs.replace(claim.needs, **{KEYS[claim.rows]: (row,)})
+        unit = Unit(key=failed.key, needs=needs, decide=lambda view, now: claim.decide(view, row, now))
+        result = (await self._worker.ledger.run([unit], self._context.clock.now()))[0]
+        if isinstance(result, Failed):
+            return structs.replace(result, row=failed.row, rows=failed.rows)
+        return result
+
+    def _allowance(self, wanted: int) -> int:
+        """Return how many rows may be taken now under the rate cap (a bucket of one second)."""
+        cap = self._duty.per_second_max
+        if cap is None:
+            return wanted
+        now = self._context.clock.monotonic()
+        self._tokens = min(float(cap), self._tokens + (now - self._refilled) * cap)
+        self._refilled = now
+        return int(self._tokens)
+
+    async def _pause_s(self) -> float:
+        """Return how long until something is due; what is due already but held waits a tick."""
+        due_at = await self._worker.ledger.due_at(self._duty.due_query)
+        if due_at is None:
+            return TICK_S
+        ahead_s = (due_at - self._context.clock.now()) / 1e6
+        return min(ahead_s, TICK_S) if ahead_s > 0 else self._held_s()
+
+    def _held_s(self) -> float:
+        cap = self._duty.per_second_max
+        return TICK_S if cap is None or self._tokens >= 1 else min(TICK_S, 50 / cap)
+
+
+class ChoreLoop:
+    """One chore of one service."""
+
+    def __init__(self, chore: Chore, context: Context) -> None:
+        """Wire it; nothing runs yet."""
+        self._chore = chore
+        self._context = context
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Do it, then wait, until `stop`."""
+        while not stop.is_set():
+            try:
+                await self._chore.run(self._context, self._context.clock.now())
+            except StoreFaultError as error:
+                log.warning("store.fault", chore=self._chore.name, reason=str(error))
+            with anyio.move_on_after(self._chore.every_s):
+                await stop.wait()

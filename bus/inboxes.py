@@ -1,0 +1,132 @@
+"""Working off a durable consumer: pull, decide and commit a batch, then settle each message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from bus import trace
+from bus.api import BusUnavailable, Outgoing
+from bus.service import Delivery
+from contracts import subjects
+from contracts.codec import encode, instant, readable
+from contracts.errors import RollcallError
+from contracts.limits import HANDLER_TRIES_MAX
+from contracts.messages import DeadLetter
+from contracts.work import Committed, StoreFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bus.api import Bus, Incoming
+    from bus.service import Context, Inbox
+    from bus.work import Casts, Worker
+    from contracts.work import Unit
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX: Final = 500
+GIVE_BACK_S: Final = 2.0
+
+
+class InboxLoop:
+    """One inbox of one service."""
+
+    def __init__(self, inbox: Inbox, *, context: Context, worker: Worker, casts: Casts) -> None:
+        """Wire it; nothing runs yet."""
+        self._inbox = inbox
+        self._context = context
+        self._worker = worker
+        self._casts = casts
+        self._stream = context.streams(inbox.stream)
+        self.handled = 0
+        self.dead = 0
+
+    @property
+    def _bus(self) -> Bus:
+        return self._context.bus
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Work until `stop`; raises ConsumerGone for the supervisor to mend the topology."""
+        puller = await self._bus.pull(self._stream, self._inbox.durable, batch=BATCH_MAX)
+        try:
+            while not stop.is_set():
+                messages = await puller.take(BATCH_MAX, expires_s=1.0)
+                if messages and not await self.batch(messages):
+                    await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(2):
+                await puller.close()
+
+    async def batch(self, messages: Sequence[Incoming]) -> bool:
+        """Handle one batch; False when the store could not, and all was given back."""
+        ready: list[tuple[Incoming, Delivery, Unit]] = []
+        for message in messages:
+            delivery = self._delivery(message)
+            try:
+                ready.append((message, delivery, self._inbox.unit(delivery)))
+            except RollcallError as error:
+                await self._refuse_unreadable(message, delivery, error)
+        if not ready:
+            return True
+        traces = [trace.following(message.headers) for message, _, _ in ready]
+        try:
+            results = await self._worker.run([unit for _, _, unit in ready], traces)
+        except StoreFaultError as error:
+            log.warning("store.fault", given_back=len(ready), reason=str(error))
+            for message, _, _ in ready:
+                message.nak(GIVE_BACK_S)
+            return False
+        for (message, delivery, _), result, traced in zip(ready, results, traces, strict=True):
+            if isinstance(result, Committed):
+                self._settle(message, delivery, result, traced)
+            else:
+                await self._bury(message, f"{type(result.error).__name__}: {result.error}", HANDLER_TRIES_MAX)
+        return True
+
+    def _delivery(self, message: Incoming) -> Delivery:
+        tokens = tuple(subjects.split(message.subject, self._context.root))
+        return Delivery(tokens, message.data, message.at_us, message.reply)
+
+    def _settle(self, message: Incoming, delivery: Delivery, result: Committed, traced: str) -> None:
+        message.ack()
+        self.handled += 1
+        reply = self._inbox.reply(delivery, result)
+        if reply is not None:
+            self._casts.put(reply, traced)
+
+    async def _refuse_unreadable(self, message: Incoming, delivery: Delivery, error: RollcallError) -> None:
+        await self._bury(message, f"{error.code}: {error}", 1)
+        reply = self._inbox.reply(delivery, Committed(problem=error.problem()))
+        if reply is not None:
+            self._casts.put(reply, trace.following(message.headers))
+
+    async def _bury(self, message: Incoming, reason: str, tries: int) -> None:
+        """Copy to the dead letters first, then take it off the queue: a crash between leaves two copies, never none."""
+        text, base64 = readable(message.data)
+        letter = DeadLetter(
+            source="message",
+            stream=self._stream,
+            consumer=self._inbox.durable,
+            subject=message.subject,
+            reason=reason[:2000],
+            tries=tries,
+            at=instant(self._context.clock.now()),
+            body=text,
+            body_base64=base64,
+        )
+        subject = f"{self._context.root}.{subjects.dead_letter(self._stream, self._inbox.durable)}"
+        item = Outgoing(subject, encode(letter), f"dlq:{self._stream}:{message.seq}:{message.at_us}")
+        try:
+            await self._bus.publish_batch([item], stream=self._context.streams("DLQ"))
+        except BusUnavailable as error:
+            log.warning("dead_letter.delayed", subject=message.subject, reason=str(error))
+            message.nak(GIVE_BACK_S)
+            return
+        message.term()
+        self.dead += 1
+        log.error("dead_letter.written", subject=message.subject, reason=reason, tries=tries)
+
+

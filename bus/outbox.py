@@ -1,0 +1,140 @@
+"""Publishing: what was committed goes to the bus at once, from memory, in batches; the row goes after the PubAck.
+
+What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published that was
+not committed, and a ping that is late is read again first, so that no answered ping leaves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from bus.api import BusError, BusUnavailable, NoStream, Outgoing
+from contracts.work import Ledger, Post, StoreFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bus.api import Bus
+    from bus.service import Clock
+
+log = structlog.get_logger(__name__)
+
+QUEUE_POSTS_MAX: Final = 50_000  # beyond it rows wait in the store for the relay's sweep
+BATCH_POSTS_MAX: Final = 1_000
+LATE_US: Final = 5_000_000
+RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Outbox:
+    """The publishing side of one process."""
+
+    def __init__(  # noqa: PLR0913 - each is a port
+        self,
+        *,
+        bus: Bus,
+        ledger: Ledger,
+        clock: Clock,
+        root: str,
+        stream_name: Callable[[str], str],
+        ensure: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Wire the ports; `ensure` recreates missing streams."""
+        self._bus = bus
+        self._ledger = ledger
+        self._clock = clock
+        self._root = root
+        self._stream_name = stream_name
+        self._ensure = ensure
+        self._queue: deque[tuple[Post, str]] = deque()
+        self._bell = anyio.Event()
+        self._busy = False
+        self.published = 0
+        self.refused = 0
+
+    def __len__(self) -> int:
+        """Return how many posts wait in memory."""
+        return len(self._queue) + self._busy
+
+    def put(self, posts: Sequence[Post], trace: str = "") -> None:
+        """Queue committed posts; never blocks, and forgets what the relay will find anyway."""
+        room = QUEUE_POSTS_MAX - len(self._queue)
+        self._queue.extend((post, trace) for post in posts[: max(room, 0)])
+        if posts:
+            self._bell.set()
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Publish until `stop` is set and the queue is empty."""
+        tries = 0
+        while not (stop.is_set() and not self._queue):
+            if not self._queue:
+                await self._wait(stop)
+                continue
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_POSTS_MAX))]
+            self._busy = True
+            try:
+                await self._send(batch)
+                tries = 0
+            except (BusError, StoreFaultError) as error:
+                self._queue.extendleft(reversed(batch))
+                log.warning("outbox.delayed", waiting=len(self._queue), reason=str(error))
+                if isinstance(error, NoStream):
+                    await self._repair()
+                if stop.is_set():
+                    return  # the rows are in the store: the next process sends them
+                await anyio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
+                tries += 1
+            finally:
+                self._busy = False
+
+    async def _wait(self, stop: anyio.Event) -> None:
+        self._bell = anyio.Event()
+        async with anyio.create_task_group() as group:
+
+            async def rung(event: anyio.Event) -> None:
+                await event.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(rung, self._bell)
+            group.start_soon(rung, stop)
+
+    async def _repair(self) -> None:
+        try:
+            await self._ensure()
+        except BusUnavailable as error:
+            log.warning("topology.not_ensured", reason=str(error))
+
+    async def _send(self, batch: list[tuple[Post, str]]) -> None:
+        batch = await self._still_true(batch)
+        batch.sort(key=lambda entry: entry[0].stream)  # stable: order within a stream is kept
+        for stream, entries in groupby(batch, key=lambda entry: entry[0].stream):
+            posts = list(entries)
+            items = [self._outgoing(post, trace) for post, trace in posts]
+            refused = await self._bus.publish_batch(items, stream=self._stream_name(stream))
+            lost = {refusal.index for refusal in refused}
+            for refusal in refused:
+                self.refused += 1
+                log.error("post.refused", subject=items[refusal.index].subject, code=refusal.code, reason=refusal.reason)
+            taken = [post for index, (post, _) in enumerate(posts) if index not in lost]
+            self.published += len(taken)
+            await self._ledger.confirm(taken, self._clock.now())
+
+    async def _still_true(self, batch: list[tuple[Post, str]]) -> list[tuple[Post, str]]:
+        """Leave out late pings that were answered, withdrawn or sent meanwhile."""
+        limit = self._clock.now() - LATE_US
+        late = [post for post, _ in batch if post.slot is not None and post.created_at < limit]
+        if not late:
+            return batch
+        current = {(post.id, post.version) for post in await self._ledger.current(late)}
+        gone = {(post.id, post.version) for post in late} - current
+        return [entry for entry in batch if (entry[0].id, entry[0].version) not in gone]
+
+    def _outgoing(self, post: Post, trace: str) -> Outgoing:
+        headers = dict(post.headers)
+        if trace:
+            headers["traceparent"] = trace
+        return Outgoing(f"{self._root}.{post.subject}", post.body, post.message_id, headers, post.ttl_s)

@@ -1,0 +1,133 @@
+"""What a service declares: its doors, its duties, and how a message becomes a unit of work.
+
+A service holds no clock, no connection and no transaction. It maps what arrives to `Unit`s and what is due to
+`Claim`s; the runtime owns everything that can fail or wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from contracts.work import Cast, Claim, Committed, Ledger, Unit
+
+if TYPE_CHECKING:
+    from bus.api import Bus
+    from contracts.operations import Operation
+
+
+class Clock(Protocol):
+    """Where time comes from; the simulator has its own."""
+
+    def now(self) -> int:
+        """Return the wall clock in microseconds since the epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never steps."""
+        ...
+
+
+class Context(Struct, frozen=True):
+    """What the few handlers that are not a transaction may use."""
+
+    ledger: Ledger
+    bus: Bus
+    clock: Clock
+    root: str
+    streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
+
+
+class Request(Struct, frozen=True):
+    """One command, decoded, with the identity that the subject proves."""
+
+    operation: Operation
+    identity: str  # the agent's or the operator's name
+    actor: str  # agent:<name> or operator:<name>
+    params: Any
+
+
+class Delivery(Struct, frozen=True):
+    """One message of an inbox or a listener."""
+
+    tokens: tuple[str, ...]  # the subject's, after the root
+    data: bytes
+    at_us: int  # the bus's time for stored messages, else the runtime's
+    reply: str = ""
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """Answers one operation: by a unit of work, or by a handler where the store is not what is asked."""
+
+    operation: Operation
+    unit: Callable[[Request], Unit] | None = None
+    handler: Callable[[Request, Context], Awaitable[bytes]] | None = None
+
+
+class Inbox(Struct, frozen=True, kw_only=True):
+    """A durable consumer; each message becomes a unit, and is settled only after its commit."""
+
+    stream: str  # short name
+    durable: str
+    unit: Callable[[Delivery], Unit]
+    reply: Callable[[Delivery, Committed], Cast | None]
+
+
+class Listener(Struct, frozen=True, kw_only=True):
+    """Core messages, coalesced by subject and handed over in batches."""
+
+    subject: str  # without the root
+    units: Callable[[Sequence[Delivery], int], Sequence[Unit]]
+
+
+class Duty(Struct, frozen=True, kw_only=True):
+    """Due rows: claimed when their instant has come, at the latest one tick later."""
+
+    name: str
+    claim: Callable[[int], Claim]
+    due_query: str  # the earliest instant at which something will be due
+    per_second_max: int | None = None  # after an outage nothing is repaid with a storm
+
+
+class Chore(Struct, frozen=True, kw_only=True):
+    """Something done every so often that is not a claim."""
+
+    name: str
+    every_s: float
+    run: Callable[[Context, int], Awaitable[None]]
+
+
+class Service(Protocol):
+    """An actor: a name and what it declares."""
+
+    @property
+    def name(self) -> str:
+        """Its name: queue group, subject token and word at the command line."""
+        ...
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The operations it answers."""
+        ...
+
+    @property
+    def inboxes(self) -> Sequence[Inbox]:
+        """The durable consumers it works off."""
+        ...
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """The core subjects it listens to."""
+        ...
+
+    @property
+    def duties(self) -> Sequence[Duty]:
+        """What it does when it is due."""
+        ...
+
+    @property
+    def chores(self) -> Sequence[Chore]:
+        """What it does every so often."""
+        ...

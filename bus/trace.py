@@ -1,0 +1,19 @@
+"""W3C trace context: every message carries a `traceparent`, and what follows from a message keeps its trace."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
+
+
+def following(headers: Mapping[str, str]) -> str:
+    """Return the traceparent for what follows from a message with these headers."""
+    found = _TRACEPARENT.match(headers.get("traceparent", ""))
+    trace, flags = (found[1], found[2]) if found else (secrets.token_hex(16), "00")
+    return f"00-{trace}-{secrets.token_hex(8)}-{flags}"

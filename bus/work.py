@@ -1,0 +1,103 @@
+"""Doing units: run a batch, retry what threw alone, and tell poison from a store that is ill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from contracts.errors import InternalError
+from contracts.limits import HANDLER_TRIES_MAX
+from contracts.work import Committed, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bus.outbox import Outbox
+    from bus.service import Clock
+    from contracts.work import Cast, Ledger, Unit
+
+log = structlog.get_logger(__name__)
+
+ALONE_DELAYS_S: Final = (0.0, 0.05, 0.2, 0.5)
+
+
+class Worker:
+    """Runs units and hands on what they commit; shared by all doors of one process."""
+
+    def __init__(self, *, ledger: Ledger, outbox: Outbox, clock: Clock, casts: Casts) -> None:
+        """Wire the ports."""
+        self.ledger = ledger
+        self.clock = clock
+        self._outbox = outbox
+        self._casts = casts
+        self.failed = 0
+
+    async def run(self, units: Sequence[Unit], traces: Sequence[str]) -> list[Committed | Failed]:
+        """Do the units as one batch, those that threw again alone; raises StoreFaultError."""
+        results = await self.ledger.run(units, self.clock.now())
+        for index, result in enumerate(results):
+            if isinstance(result, Failed):
+                results[index] = await self._alone(units[index], result)
+        for result, trace in zip(results, traces, strict=True):
+            if isinstance(result, Committed):
+                self.hand_on(result, trace)
+        return results
+
+    async def _alone(self, unit: Unit, first: Failed) -> Committed | Failed:
+        """A unit counts as poison only when it threw alone, on a healthy store, this many times."""
+        result: Committed | Failed = first
+        for number in range(HANDLER_TRIES_MAX):
+            await anyio.sleep(ALONE_DELAYS_S[min(number, len(ALONE_DELAYS_S) - 1)])
+            result = (await self.ledger.run([unit], self.clock.now()))[0]
+            if isinstance(result, Committed):
+                return result
+        self.failed += 1
+        log.error("unit.failed", key=unit.key, tries=HANDLER_TRIES_MAX, exc_info=result.error)
+        return result
+
+    def hand_on(self, committed: Committed, trace: str) -> None:
+        """Publish what was committed; a repeated answer was published before."""
+        self._outbox.put(committed.posts, trace)
+        for cast in committed.casts:
+            self._casts.put(cast, trace)
+        for service in committed.wakes:
+            self._casts.wake(service)
+
+
+class Casts:
+    """Best-effort core messages after a commit, sent by one task so that no handler waits for them."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._queue: list[tuple[Cast, str]] = []
+        self._wakes: set[str] = set()
+        self._bell = anyio.Event()
+
+    def put(self, cast: Cast, trace: str) -> None:
+        """Queue a message."""
+        self._queue.append((cast, trace))
+        self._bell.set()
+
+    def wake(self, service: str) -> None:
+        """Queue a doorbell; several rings are one."""
+        self._wakes.add(service)
+        self._bell.set()
+
+    async def wait(self) -> None:
+        """Wait until something is queued."""
+        if not self._queue and not self._wakes:
+            self._bell = anyio.Event()
+            await self._bell.wait()
+
+    def take(self) -> tuple[list[tuple[Cast, str]], set[str]]:
+        """Take all that is queued."""
+        taken, self._queue = self._queue, []
+        wakes, self._wakes = self._wakes, set()
+        return taken, wakes
+
+
+def internal_error() -> Committed:
+    """Return the reply to a command whose decision threw: nothing of it was written."""
+    return Committed(problem=InternalError().problem())
