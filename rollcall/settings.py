@@ -1,0 +1,232 @@
+"""What can be configured: one tree, every value with its help, its limits and its default."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from contracts.limits import NAME_PATTERN
+
+_UNITS_US: Final = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
+_DURATION: Final = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+")
+_PIECE: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+DURATION_FORM: Final = 'a number with a unit, such as "30m", "90s", "1h30m" or "7d"'
+DURATION_US_MAX: Final = 3_660 * _UNITS_US["d"]
+
+
+def parse_duration(text: str) -> int:
+    """Return `text` ("30m", "1h30m") as microseconds, or raise ValueError."""
+    compact = text.strip().lower()
+    if not _DURATION.fullmatch(compact):
+        raise ValueError(DURATION_FORM)
+    return sum(int(number) * _UNITS_US[unit] for number, unit in _PIECE.findall(compact))
+
+
+def format_duration(us: int) -> str:
+    """Return microseconds the way people write them."""
+    pieces: list[str] = []
+    for unit, length in reversed(_UNITS_US.items()):
+        number, us = divmod(us, length)
+        if number:
+            pieces.append(f"{number}{unit}")
+    return "".join(pieces) or "0s"
+
+
+Duration = Annotated[int, Meta(ge=1, le=DURATION_US_MAX, extra={"form": DURATION_FORM, "kind": "duration"})]
+Durations = Annotated[
+    tuple[Duration, ...],
+    Meta(min_length=1, max_length=16, extra={"form": f"a list; each {DURATION_FORM}", "kind": "durations"}),
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=NAME_PATTERN,
+        extra={"form": "1 to 63 letters, digits, _ or -, beginning with a letter or digit"},
+    ),
+]
+Root = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\Z",
+        max_length=100,
+        extra={"form": "words of letters, digits, _ or -, with dots between them"},
+    ),
+]
+NatsUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^((nats|tls|ws|wss)://[^\s/]+)?\Z",
+        max_length=2_000,
+        extra={"form": "an address such as nats://127.0.0.1:4222", "kind": "secret"},
+    ),
+]
+StoreUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite:///.+)?\Z",
+        max_length=2_000,
+        extra={"form": "an address such as sqlite:///rollcall.db", "kind": "secret"},
+    ),
+]
+Factor = Annotated[float, Meta(gt=0, le=1_000, extra={"form": "a number above 0, at most 1000"})]
+Rate = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix("_us")
+
+
+class Nats(Struct, frozen=True, kw_only=True):
+    """How to reach the bus."""
+
+    url: Annotated[
+        NatsUrl, Meta(description="Address of the bus. Empty: the one that `rollcall up` runs.")
+    ] = ""
+    creds: Annotated[Path | None, Meta(description="File with the credentials for the bus.")] = None
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """Where the truth is kept."""
+
+    url: Annotated[
+        StoreUrl, Meta(description="Address of the store. Empty: `rollcall.db` in the state folder.")
+    ] = ""
+
+
+class Timers(Struct, frozen=True, kw_only=True, rename=_plain):
+    """The clocks of every promise."""
+
+    scale: Annotated[
+        Factor, Meta(description="All clocks of promises times this: 0.01 makes 30 minutes 18 seconds.")
+    ] = 1.0
+    ping_first_us: Annotated[Duration, Meta(description="From the first ping to the second.")] = 300_000_000
+    ping_interval_us: Annotated[
+        Duration, Meta(description="Between later pings, where the task says nothing else.")
+    ] = 1_800_000_000
+    accept_sub_us: Annotated[
+        Duration, Meta(description="How long an agent may take to accept an assignment.")
+    ] = 1_800_000_000
+    accept_main_us: Annotated[Duration, Meta(description="The same for the main agent.")] = 3_600_000_000
+    warn_us: Annotated[
+        Duration, Meta(description="Accepted, but no progress for so long: pings start again.")
+    ] = 600_000_000
+    act_us: Annotated[
+        Duration, Meta(description="Accepted, but no progress for so long: the task moves on.")
+    ] = 1_800_000_000
+    defer_us: Annotated[
+        Duration, Meta(description="How much longer an agent gets, once, by saying that it is still there.")
+    ] = 900_000_000
+    wait_limit_us: Annotated[Duration, Meta(description="How long an agent may wait that names no time.")] = (
+        14_400_000_000
+    )
+    wait_grace_us: Annotated[Duration, Meta(description="How long after the time it named.")] = 300_000_000
+    resume_min_us: Annotated[
+        Duration, Meta(description="The least that a clock has left after a snooze or a wait.")
+    ] = 300_000_000
+    repeats_us: Annotated[
+        Durations, Meta(description="When the main agent is pinged again after it missed a clock.")
+    ] = (1_800_000_000, 3_600_000_000, 7_200_000_000)
+    unassigned_alarm_us: Annotated[
+        Duration, Meta(description="A task without an agent for so long raises an alarm.")
+    ] = 1_800_000_000
+    assign_retry_us: Annotated[
+        Duration, Meta(description="How soon a task that found nobody is tried again.")
+    ] = 30_000_000
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much at once."""
+
+    batch: Annotated[
+        int, Meta(ge=1, le=10_000, description="Messages and due rows that one transaction takes at most.")
+    ] = 256
+    pings_per_second: Annotated[
+        Rate, Meta(description="Pings that one process sends at most, also after an outage.")
+    ] = 1_000
+    steps_per_second: Annotated[
+        Rate, Meta(description="Escalation steps that one process takes at most.")
+    ] = 200
+
+
+class MainAgent(Struct, frozen=True, kw_only=True):
+    """Who is asked when nobody else answers."""
+
+    name: Annotated[Name, Meta(description="Its name; it is made with the store.")] = "Ruto"
+    capacity: Annotated[int, Meta(ge=1, le=10_000, description="How many tasks it holds at once.")] = 10
+
+
+class Monitor(Struct, frozen=True, kw_only=True):
+    """Who is there."""
+
+    beat_misses: Annotated[
+        int, Meta(ge=1, le=100, description="Beats missed in a row that make an agent suspect.")
+    ] = 3
+
+
+class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
+    """What is kept for how long."""
+
+    commands_us: Annotated[
+        Duration,
+        Meta(description="Command ids with their answers: a command sent again later counts as new."),
+    ] = 86_400_000_000
+    pings_us: Annotated[Duration, Meta(description="The history of pings.")] = 2_592_000_000_000
+    audit_us: Annotated[Duration, Meta(description="The audit, from which events are refilled.")] = (
+        31_536_000_000_000
+    )
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is written to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="`auto`: for people on a terminal, else JSON.")
+    ] = "auto"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be configured."""
+
+    root: Annotated[Root, Meta(description="What every subject begins with.")] = "rollcall.v1"
+    state_dir: Annotated[Path, Meta(description="Where the store, the bus and their address are kept.")] = (
+        Path("~/.local/state/rollcall")
+    )
+    durability: Annotated[
+        Literal["full", "relaxed"],
+        Meta(description="`full` survives a power cut; `relaxed` only the end of a process."),
+    ] = "full"
+    agent: Annotated[Name | None, Meta(description="Who the agent verbs (`ack`, `next`, ...) speak for.")] = (
+        None
+    )
+    operator: Annotated[
+        Name | None, Meta(description="Who the other verbs speak for. Unset: the user of the system.")
+    ] = None
+    nats: Nats = Nats()
+    store: Store = Store()
+    timers: Timers = Timers()
+    limits: Limits = Limits()
+    main_agent: MainAgent = MainAgent()
+    monitor: Monitor = Monitor()
+    retention: Retention = Retention()
+    log: Log = Log()
+
+    @property
+    def url_file(self) -> Path:
+        """Where `rollcall up` leaves the address of its bus."""
+        return self.state_dir / "nats.url"
+
+    @property
+    def store_path(self) -> Path:
+        """The file of the SQLite store."""
+        named = self.store.url.removeprefix("sqlite:///")
+        return Path(named).expanduser() if named else self.state_dir / "rollcall.db"
