@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from bus import trace
 from bus.service import Delivery, Request
 from bus.work import internal_error
 from contracts import subjects
-from contracts.codec import decode, encode
+from contracts.codec import decode
 from contracts.errors import ForbiddenError, InternalError, OverloadedError, RollcallError, UnavailableError
 from contracts.work import Committed, StoreFaultError
 
@@ -30,11 +29,6 @@ log = structlog.get_logger(__name__)
 
 BATCH_MAX: Final = 500
 WAITING_MAX: Final = 5_000  # beyond it operators' commands are refused; agents' answers never are
-
-
-def digest(params: object) -> bytes:
-    """Return what tells two bodies under one command id apart."""
-    return hashlib.sha256(encode(params)).digest()
 
 
 def read_request(endpoint: Endpoint, message: Incoming, root: str) -> Request:

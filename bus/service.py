@@ -6,16 +6,24 @@ A service holds no clock, no connection and no transaction. It maps what arrives
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from contracts.work import Cast, Claim, Committed, Ledger, Unit
+from contracts.codec import encode
+from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Ledger, Needs, Unit, View
 
 if TYPE_CHECKING:
     from bus.api import Bus
+    from bus.outbox import Outbox
     from contracts.operations import Operation
+
+
+def digest(body: object) -> bytes:
+    """Return what tells two bodies under one command id apart."""
+    return hashlib.sha256(encode(body)).digest()
 
 
 class Clock(Protocol):
@@ -36,6 +44,7 @@ class Context(Struct, frozen=True):
     ledger: Ledger
     bus: Bus
     clock: Clock
+    outbox: Outbox
     root: str
     streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
 
@@ -47,6 +56,27 @@ class Request(Struct, frozen=True):
     identity: str  # the agent's or the operator's name
     actor: str  # agent:<name> or operator:<name>
     params: Any
+
+    def command(self) -> CommandKey | None:
+        """Return under what the answer is kept; None for a command that is not safe to retry."""
+        command_id = getattr(self.params, "command_id", None)
+        return None if command_id is None else CommandKey(self.actor, command_id, digest(self.params))
+
+    def write(self, needs: Needs, decide: Callable[[View, int], Changes]) -> Unit:
+        """Return the unit of a command."""
+        return Unit(
+            key=self.operation.name, needs=needs, decide=decide, actor=self.actor, command=self.command()
+        )
+
+    def read(self, needs: Needs, answer: Callable[[View, int], Struct]) -> Unit:
+        """Return the unit of a query."""
+        return Unit(
+            key=self.operation.name,
+            needs=needs,
+            decide=lambda view, now: Changes(answer=answer(view, now)),
+            actor=self.actor,
+            reads_only=True,
+        )
 
 
 class Delivery(Struct, frozen=True):

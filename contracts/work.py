@@ -275,3 +275,15 @@ class Ledger(Protocol):
     async def answered(self, until: int) -> None:
         """Say up to when the answers on the bus have been handled."""
         ...
+
+    async def forget(self, table: str, before: int, limit: int) -> int:
+        """Delete at most `limit` rows of `table` older than `before`; return how many went."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """Fold the write-ahead log into the store's file."""
+        ...
+
+    async def release(self, table: str, row: int, now: int) -> Committed:
+        """Put a quarantined row back to work."""
+        ...

@@ -1,0 +1,165 @@
+"""Assigner: tasks and their life, and who gets them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
+from contracts.operations import BY_NAME
+from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
+from domain import assigning, tasks
+from domain.timers import Timers
+
+
+class Assigner(Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    timers: Timers
+    name: str = "assigner"
+    inboxes: tuple[Inbox, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    chores: tuple[Chore, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Tasks, and the handoff of an assignment."""
+        units: dict[str, Callable[[Request], Unit]] = {
+            "task.add": self._add,
+            "task.import": self._import,
+            "task.ls": _list,
+            "task.show": _show,
+            "task.set": self._set,
+            "task.assign": self._assign,
+            "task.cancel": self._on_task(tasks.cancel),
+            "task.reopen": self._on_task(tasks.reopen),
+            "task.comment": self._on_task(tasks.comment),
+            "assignment.handoff": self._handoff,
+        }
+        return tuple(Endpoint(operation=BY_NAME[name], unit=unit) for name, unit in units.items())
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Tasks that want an owner."""
+        return (Duty(name="assignments", claim=self._claim, due_query="next_assign_at"),)
+
+    def _claim(self, _now: int) -> Claim:
+        needs = Needs(candidates=True, excluded=True)
+        return Claim(query="claim_assignable", rows="tasks", decide=self._due, needs=needs, limit=200)
+
+    def _due(self, view: View, task_id: int, now: int) -> Changes:
+        return assigning.assign_due(view, task_id, now, timers=self.timers)
+
+    def _add(self, request: Request) -> Unit:
+        params = request.params
+        keys = (*params.depends_on, *(() if params.key is None else (params.key,)))
+        needs = Needs(task_keys=keys, tasks=_numbers(params.depends_on), policies=(params.policy,))
+        return request.write(
+            needs, lambda view, now: tasks.add(view, now, params, actor=request.actor, timers=self.timers)
+        )
+
+    def _import(self, request: Request) -> Unit:
+        params = request.params
+        named = [name for spec in params.tasks for name in spec.depends_on]
+        keys = (*named, *(spec.key for spec in params.tasks if spec.key is not None))
+        needs = Needs(
+            task_keys=tuple(dict.fromkeys(keys)),
+            tasks=_numbers(named),
+            policies=tuple({spec.policy for spec in params.tasks}),
+        )
+        return request.write(
+            needs,
+            lambda view, now: tasks.import_tasks(
+                view, now, params, actor=request.actor, timers=self.timers
+            ),
+        )
+
+    def _set(self, request: Request) -> Unit:
+        params = request.params
+        policy = () if not isinstance(params.policy, str) else (params.policy,)
+        return request.write(
+            Needs(tasks=(params.task,), policies=policy),
+            lambda view, now: tasks.set_task(
+                view, now, params, actor=request.actor, timers=self.timers
+            ),
+        )
+
+    def _assign(self, request: Request) -> Unit:
+        params = request.params
+        needs = Needs(
+            tasks=(params.task,),
+            agents=() if params.agent is None else (params.agent,),
+            candidates=True,
+            excluded=True,
+        )
+        return request.write(
+            needs,
+            lambda view, now: assigning.assign(
+                view, now, params.task, params.agent, actor=request.actor, timers=self.timers
+            ),
+        )
+
+    def _handoff(self, request: Request) -> Unit:
+        params = request.params
+        needs = Needs(
+            assignments=(params.assignment,),
+            agents=(request.identity, *(() if params.to is None else (params.to,))),
+            candidates=True,
+            excluded=True,
+        )
+        return request.write(
+            needs,
+            lambda view, now: assigning.handoff(
+                view,
+                now,
+                params.assignment,
+                params.to,
+                agent=request.identity,
+                reason=params.reason,
+                timers=self.timers,
+            ),
+        )
+
+    def _on_task(self, decide: Callable[..., Changes]) -> Callable[[Request], Unit]:
+        def unit(request: Request) -> Unit:
+            params = request.params
+            return request.write(
+                Needs(tasks=(params.task,), dependents=True),
+                lambda view, now: decide(view, now, params, actor=request.actor, timers=self.timers),
+            )
+
+        return unit
+
+
+def _numbers(names: tuple[str, ...] | list[str]) -> tuple[int, ...]:
+    """Return those of the names that are ids: a dependency is named by key or by number."""
+    return tuple(int(name) for name in names if name.isdigit() and len(name) < 19)  # noqa: PLR2004
+
+
+def _list(request: Request) -> Unit:
+    params = request.params
+    rows = Lookup(
+        query="list_tasks",
+        params=(
+            ("status", params.status),
+            ("agent", params.agent),
+            ("after", params.after),
+            ("limit", params.limit),
+        ),
+    )
+    return request.read(
+        Needs(lookups=(rows,)), lambda view, _: tasks.listed(view.rows[rows], params.limit)
+    )
+
+
+def _show(request: Request) -> Unit:
+    task: Any = request.params.task
+    named = (("task_id", task),)
+    parts = tuple(
+        Lookup(query=query, params=named)
+        for query in ("task_assignments", "task_comments", "task_steps", "task_dependencies")
+    )
+    return request.read(
+        Needs(tasks=(task,), lookups=parts),
+        lambda view, _: tasks.shown(view, task, *(view.rows[part] for part in parts)),
+    )

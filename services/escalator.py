@@ -1,0 +1,77 @@
+"""Escalator: what happens when a clock has run out, and the policies that say so."""
+
+from msgspec import Struct
+
+from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
+from contracts.operations import BY_NAME
+from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
+from domain import escalation, policies
+from domain.timers import Timers
+
+POLICIES = Lookup(query="list_policies")
+
+
+class Escalator(Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    timers: Timers
+    steps_per_second: int | None = None
+    name: str = "escalator"
+    inboxes: tuple[Inbox, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    chores: tuple[Chore, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The policies."""
+        return (
+            Endpoint(operation=BY_NAME["policy.ls"], unit=_list),
+            Endpoint(operation=BY_NAME["policy.show"], unit=_show),
+            Endpoint(operation=BY_NAME["policy.set"], unit=_set),
+            Endpoint(operation=BY_NAME["policy.try"], unit=self._try),
+        )
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Deadlines."""
+        return (
+            Duty(
+                name="deadlines",
+                claim=self._claim,
+                due_query="next_deadline_at",
+                per_second_max=self.steps_per_second,
+            ),
+        )
+
+    def _claim(self, _now: int) -> Claim:
+        needs = Needs(candidates=True, excluded=True, clocks=True, dependents=True)
+        return Claim(query="claim_deadlines", rows="assignments", decide=self._deadline, needs=needs)
+
+    def _deadline(self, view: View, assignment_id: int, now: int) -> Changes:
+        return escalation.deadline(view, assignment_id, now, timers=self.timers)
+
+    def _try(self, request: Request) -> Unit:
+        task, policy = request.params.task, request.params.policy
+        needs = Needs(
+            tasks=(task,), policies=() if policy is None else (policy,), candidates=True, excluded=True
+        )
+        return request.read(
+            needs, lambda view, now: escalation.try_policy(view, task, policy, now, timers=self.timers)
+        )
+
+
+def _list(request: Request) -> Unit:
+    return request.read(Needs(lookups=(POLICIES,)), lambda view, _: policies.listed(view.rows[POLICIES]))
+
+
+def _show(request: Request) -> Unit:
+    name = request.params.name
+    return request.read(Needs(policies=(name,)), lambda view, _: policies.shown(view, name))
+
+
+def _set(request: Request) -> Unit:
+    params = request.params
+    return request.write(
+        Needs(policies=(params.name,)),
+        lambda view, now: policies.set_policy(view, now, params, actor=request.actor),
+    )

@@ -1,0 +1,140 @@
+"""Monitor: who is there. Agents, joining, beating, leaving, and what the whole looks like."""
+
+from collections.abc import Sequence
+
+import structlog
+from msgspec import Struct
+
+from bus.service import Chore, Delivery, Duty, Endpoint, Inbox, Listener, Request
+from contracts import subjects
+from contracts.codec import decode
+from contracts.errors import RollcallError
+from contracts.messages import Beat
+from contracts.operations import BY_NAME
+from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
+from domain import agents, presence, status
+from domain.timers import Timers
+
+log = structlog.get_logger(__name__)
+
+
+class Monitor(Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    timers: Timers
+    name: str = "monitor"
+    inboxes: tuple[Inbox, ...] = ()
+    chores: tuple[Chore, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Agents, presence and the state of the whole."""
+        return (
+            Endpoint(operation=BY_NAME["agent.add"], unit=self._add),
+            Endpoint(operation=BY_NAME["agent.ls"], unit=_list),
+            Endpoint(operation=BY_NAME["agent.show"], unit=_show),
+            Endpoint(operation=BY_NAME["agent.set"], unit=self._set),
+            Endpoint(operation=BY_NAME["agent.join"], unit=self._join),
+            Endpoint(operation=BY_NAME["agent.leave"], unit=self._leave),
+            Endpoint(operation=BY_NAME["agent.sync"], unit=_sync),
+            Endpoint(operation=BY_NAME["system.status"], unit=_status),
+        )
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Beats."""
+        return (Listener(subject="hb.*", units=self._beats),)
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Agents whose beats were missed."""
+        return (Duty(name="silence", claim=self._claim, due_query="next_silent_at"),)
+
+    def _claim(self, _now: int) -> Claim:
+        return Claim(query="claim_silent", rows="agents", decide=self._silent)
+
+    def _silent(self, view: View, agent_id: int, now: int) -> Changes:
+        return presence.silent(view, agent_id, now, timers=self.timers)
+
+    def _beats(self, deliveries: Sequence[Delivery], _now: int) -> list[Unit]:
+        """Return a unit for each beat that can be read; a bad one is nobody's death."""
+        units: list[Unit] = []
+        for delivery in deliveries:
+            try:
+                name = subjects.name(delivery.tokens[1])
+                beat = decode(delivery.data or b"{}", Beat)
+            except RollcallError as error:
+                log.warning("beat.unreadable", subject=".".join(delivery.tokens), reason=str(error))
+                continue
+            units.append(self._beat(name, beat, delivery))
+        return units
+
+    def _beat(self, name: str, beat: Beat, delivery: Delivery) -> Unit:
+        return Unit(
+            key=name,
+            needs=Needs(agents=(name,)),
+            decide=lambda view, now: presence.beat(
+                view, now, name, beat, at=delivery.at_us, timers=self.timers
+            ),
+            actor=f"agent:{name}",
+        )
+
+    def _add(self, request: Request) -> Unit:
+        params = request.params
+        return request.write(
+            Needs(agents=(params.name,)),
+            lambda view, now: agents.add(view, now, params, actor=request.actor, timers=self.timers),
+        )
+
+    def _set(self, request: Request) -> Unit:
+        params = request.params
+        return request.write(
+            Needs(agents=(params.name,)),
+            lambda view, now: agents.set_agent(
+                view, now, params, actor=request.actor, timers=self.timers
+            ),
+        )
+
+    def _join(self, request: Request) -> Unit:
+        name, params = request.identity, request.params
+        notices = Lookup(query="agent_notices", params=(("agent", name),))
+        return request.write(
+            Needs(agents=(name,), leases=True, lookups=(notices,)),
+            lambda view, now: presence.join(
+                view, now, name, params, notices=view.rows[notices], timers=self.timers
+            ),
+        )
+
+    def _leave(self, request: Request) -> Unit:
+        name, params = request.identity, request.params
+        return request.write(
+            Needs(agents=(name,)),
+            lambda view, now: presence.leave(view, now, name, params, timers=self.timers),
+        )
+
+
+def _sync(request: Request) -> Unit:
+    name = request.identity
+    notices = Lookup(query="agent_notices", params=(("agent", name),))
+    return request.read(
+        Needs(agents=(name,), leases=True, lookups=(notices,)),
+        lambda view, now: presence.sync(view, name, now, notices=view.rows[notices]),
+    )
+
+
+def _list(request: Request) -> Unit:
+    rows = Lookup(query="list_agents", params=(("all", request.params.all),))
+    return request.read(Needs(lookups=(rows,)), lambda view, _: agents.listed(view.rows[rows]))
+
+
+def _show(request: Request) -> Unit:
+    name = request.params.name
+    return request.read(Needs(agents=(name,), leases=True), lambda view, _: agents.shown(view, name))
+
+
+def _status(request: Request) -> Unit:
+    parts = tuple(Lookup(query=query) for query in status.QUERIES)
+    return request.read(
+        Needs(lookups=parts),
+        lambda view, now: status.status(view, now, {part.query: view.rows[part] for part in parts}),
+    )

@@ -1,0 +1,144 @@
+"""Pinger: sends the pings that are due, and takes the answers, durable or asked for at once."""
+
+from msgspec import Struct, structs
+
+from bus.service import Chore, Context, Delivery, Duty, Endpoint, Inbox, Listener, Request, digest
+from contracts import messages, subjects
+from contracts.codec import decode, encode
+from contracts.errors import InvalidError, RollcallError
+from contracts.operations import BY_NAME
+from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
+from domain import answers, pinging, presence
+from domain.timers import Timers
+
+NUMBER_DIGITS_MAX = 18  # stays below 2**63
+
+
+class Pinger(Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    timers: Timers
+    pings_per_second: int | None = None
+    name: str = "pinger"
+    listeners: tuple[Listener, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every kind of answer, and `next`."""
+        kinds = (BY_NAME[f"assignment.{kind}"] for kind in messages.ANSWERS)
+        asked = Endpoint(operation=BY_NAME["assignment.next"], unit=_next)
+        return (*(Endpoint(operation=operation, unit=self._asked) for operation in kinds), asked)
+
+    @property
+    def inboxes(self) -> tuple[Inbox, ...]:
+        """The answers stored on the bus."""
+        return (Inbox(stream="ACKS", durable="answers", unit=self._stored, reply=_reply),)
+
+    @property
+    def duties(self) -> tuple[Duty, ...]:
+        """Pings."""
+        return (
+            Duty(
+                name="pings",
+                claim=self._claim,
+                due_query="next_ping_at",
+                per_second_max=self.pings_per_second,
+            ),
+        )
+
+    @property
+    def chores(self) -> tuple[Chore, ...]:
+        """Saying up to when the answers have been handled."""
+        return (Chore(name="answered", every_s=1.0, run=_answered),)
+
+    def _claim(self, _now: int) -> Claim:
+        return Claim(query="claim_pings", rows="assignments", decide=self._ping)
+
+    def _ping(self, view: View, assignment_id: int, now: int) -> Changes:
+        return pinging.ping(view, assignment_id, now, timers=self.timers)
+
+    def _stored(self, delivery: Delivery) -> Unit:
+        _, agent, assignment = delivery.tokens
+        answer = decode(delivery.data, messages.Answer)
+        if answer.incarnation is None:
+            missing = {"incarnation": "missing"}
+            raise InvalidError("name the incarnation of the ping that you answer", fields=missing)
+        return self._unit(subjects.name(agent), _number(assignment), answer, delivery.at_us)
+
+    def _asked(self, request: Request) -> Unit:
+        return self._unit(request.identity, request.params.assignment, request.params, None)
+
+    def _unit(self, agent: str, assignment: int, answer: messages.Answer, at: int | None) -> Unit:
+        """Return the unit of an answer; a stored one counts at the bus's time, never later than now."""
+
+        def decide(view: View, now: int) -> Changes:
+            said_at = now if at is None else min(at, now)
+            return answers.answer(
+                view, now, assignment, answer, agent=agent, at=said_at, timers=self.timers
+            )
+
+        return Unit(
+            key=f"{agent}.{assignment}",
+            needs=Needs(assignments=(assignment,), agents=(agent,), dependents=True),
+            decide=decide,
+            actor=f"agent:{agent}",
+            command=_command(agent, assignment, answer),
+            refusals=("assignment", str(assignment)),
+        )
+
+
+def _next(request: Request) -> Unit:
+    needs = Needs(agents=(request.identity,), leases=True)
+    return request.read(needs, lambda view, now: presence.next_owed(view, request.identity, now))
+
+
+def _command(agent: str, assignment: int, answer: messages.Answer) -> CommandKey | None:
+    """Name the command, whichever door it came by."""
+    if answer.command_id is None:
+        return None
+    kind = type(answer).__struct_config__.tag
+    body = structs.asdict(answer) | {"kind": kind, "assignment": assignment}
+    return CommandKey(f"agent:{agent}", answer.command_id, digest(body))
+
+
+class _Named(Struct):
+    """The part of an answer that a refusal repeats."""
+
+    kind: str = "unknown"
+    command_id: str | None = None
+
+
+def _reply(delivery: Delivery, result: Committed) -> Cast:
+    subject = ".".join(("answer", *delivery.tokens[1:]))
+    if result.problem is None:
+        return Cast(subject=subject, body=result.answer)
+    try:
+        named = decode(delivery.data, _Named)
+    except RollcallError:
+        named = _Named()
+    refused = messages.Outcome(
+        assignment=int(delivery.tokens[2]) if _is_number(delivery.tokens[2]) else 0,
+        kind=named.kind[:64],
+        accepted=False,
+        command_id=named.command_id and named.command_id[:64],
+        problem=result.problem,
+    )
+    return Cast(subject=subject, body=encode(refused))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
+
+
+def _number(text: str) -> int:
+    if not _is_number(text):
+        raise InvalidError(f"{text[:40]!r} is not the number of an assignment")
+    return int(text)
+
+
+async def _answered(context: Context, now: int) -> None:
+    """Accept-by and progress-by are missed only up to the oldest answer that nobody has handled yet."""
+    if not context.bus.connected:
+        return
+    backlog = await context.bus.backlog(context.streams("ACKS"))
+    await context.ledger.answered(now if backlog.count == 0 else min(now, backlog.oldest_at_us))

@@ -1,0 +1,40 @@
+"""Relay: sweeps what the publishers left behind, and keeps the dead letters."""
+
+from msgspec import Struct
+
+from bus import dead_letters
+from bus.service import Chore, Context, Duty, Endpoint, Inbox, Listener
+from contracts.operations import BY_NAME
+
+OLD_US = 10_000_000
+SWEEP_POSTS_MAX = 2_000
+
+
+class Relay(Struct, frozen=True, kw_only=True):
+    """See the module."""
+
+    name: str = "relay"
+    inboxes: tuple[Inbox, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    duties: tuple[Duty, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Dead letters."""
+        return (
+            Endpoint(operation=BY_NAME["dlq.ls"], handler=dead_letters.listed),
+            Endpoint(operation=BY_NAME["dlq.show"], handler=dead_letters.shown),
+            Endpoint(operation=BY_NAME["dlq.replay"], handler=dead_letters.replay),
+        )
+
+    @property
+    def chores(self) -> tuple[Chore, ...]:
+        """The sweep."""
+        return (Chore(name="sweep", every_s=1.0, run=_sweep),)
+
+
+async def _sweep(context: Context, now: int) -> None:
+    """Publish rows that nobody has confirmed for ten seconds; the same ids make a second sending harmless."""
+    if not context.bus.connected or len(context.outbox):
+        return
+    context.outbox.put(await context.ledger.unsent(now - OLD_US, SWEEP_POSTS_MAX))
