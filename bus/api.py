@@ -1,7 +1,7 @@
 """The ports of the bus: what actors may ask of it, whether NATS or a simulator stands behind.
 
-Two transports share one connection. *Core* messages are best effort and are gone when nobody listens. *Stream*
-messages are stored, acknowledged to the publisher, and handed to pullers until each one is settled.
+Two transports share one connection. *Core* messages are best effort and are gone when nobody listens.
+*Stream* messages are stored, acknowledged to the publisher, and handed to pullers until each is settled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class BusUnavailable(BusError):
 
 
 class BusTimeout(BusUnavailable, TimeoutError):
-    """The bus did not answer in time; whether it took what was sent is unknown, so retry under the same ids."""
+    """The bus did not answer in time; whether it took what was sent is unknown: retry under the same ids."""
 
 
 class NoStream(BusUnavailable):
@@ -46,6 +46,10 @@ class NoResponders(BusError):
     """Nobody answers on this subject."""
 
 
+class Unsendable(BusError):
+    """The message can never be sent: it is too large, or its subject or headers are malformed."""
+
+
 class ConsumerGone(BusError):
     """The consumer or its stream was deleted; ensure the topology, then pull again."""
 
@@ -54,15 +58,15 @@ class Settler(Protocol):
     """Tells the bus what became of a pulled message; none of these waits."""
 
     def ack(self, message: Incoming) -> None:
-        """Handled: never deliver it again."""
+        """Settle as handled: it is never delivered again."""
         ...
 
     def nak(self, message: Incoming, delay_s: float) -> None:
-        """Not handled: deliver it again after the delay."""
+        """Give it back: it is delivered again after the delay."""
         ...
 
     def term(self, message: Incoming) -> None:
-        """Never deliver it again, though it was not handled."""
+        """Settle as never to be handled."""
         ...
 
 
@@ -95,7 +99,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message for a stream; the stream keeps one of those that share a message id within its duplicate window."""
+    """A message for a stream, which keeps one of those that share an id within its duplicate window."""
 
     subject: str
     data: bytes
@@ -142,7 +146,7 @@ class Puller(Protocol):
         ...
 
     def pending(self) -> int:
-        """How many wait as far as is known here: arrived and not taken, and left on the server at the last arrival."""
+        """Return how many wait, as known here: arrived and not taken, and left at the last arrival."""
         ...
 
     async def close(self) -> None:
@@ -169,7 +173,9 @@ class Bus(Protocol):
         """Publish a core message, best effort; always yields to the event loop."""
         ...
 
-    async def publish_batch(self, items: Sequence[Outgoing], *, stream: str, timeout_s: float = 10.0) -> list[Refused]:
+    async def publish_batch(
+        self, items: Sequence[Outgoing], *, stream: str, timeout_s: float = 10.0
+    ) -> list[Refused]:
         """Store all messages in the stream and return those it refused; a duplicate counts as stored.
 
         Raises BusUnavailable (BusTimeout, NoStream): the outcome is unknown, retry all under the same ids.
@@ -177,9 +183,14 @@ class Bus(Protocol):
         ...
 
     async def subscribe(
-        self, subject: str, handler: Callable[[Incoming], None], *, queue: str = "", limit: int = LIMIT_DEFAULT
+        self,
+        subject: str,
+        handler: Callable[[Incoming], None],
+        *,
+        queue: str = "",
+        limit: int = LIMIT_DEFAULT,
     ) -> Subscription:
-        """Hand each message to `handler`, which must not block; beyond `limit` waiting, new ones are dropped."""
+        """Hand each message to `handler`, which must not block; beyond `limit` new ones are dropped."""
         ...
 
     async def pull(self, stream: str, durable: str, *, batch: int) -> Puller:
