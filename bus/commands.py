@@ -9,20 +9,21 @@ import anyio
 import structlog
 
 from bus import trace
+from bus.api import BusError
 from bus.service import Delivery, Request
 from bus.work import internal_error
 from contracts import subjects
-from contracts.codec import decode
-from contracts.errors import ForbiddenError, InternalError, OverloadedError, RollcallError, UnavailableError
+from contracts.codec import decode, encode
+from contracts.errors import ForbiddenError, OverloadedError, RollcallError, UnavailableError
 from contracts.work import Committed, StoreFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from bus.api import Incoming
+    from bus.endpoints import MicroRequest
     from bus.service import Context, Endpoint, Listener
     from bus.work import Worker
-    from contracts.errors import Problem
     from contracts.work import Unit
 
 log = structlog.get_logger(__name__)
@@ -31,7 +32,24 @@ BATCH_MAX: Final = 500
 WAITING_MAX: Final = 5_000  # beyond it operators' commands are refused; agents' answers never are
 
 
-def read_request(endpoint: Endpoint, message: Incoming, root: str) -> Request:
+async def reply(request: MicroRequest, committed: Committed) -> None:
+    """Answer with the result or the refusal; who cannot be reached any more asks again."""
+    problem = committed.problem
+    try:
+        if problem is None:
+            await request.respond(committed.answer)
+        else:
+            await request.respond_error(problem.status, problem.code, encode(problem))
+    except BusError as error:
+        log.debug("reply.lost", subject=request.subject, reason=str(error))
+
+
+def refusal(error: RollcallError) -> Committed:
+    """Return the reply to what could not be taken in."""
+    return Committed(problem=error.problem())
+
+
+def read_request(endpoint: Endpoint, message: MicroRequest, root: str) -> Request:
     """Decode a command; the identity comes from the subject, which the connection's permission proves."""
     operation = endpoint.operation
     tokens = subjects.split(message.subject, root)
@@ -43,81 +61,78 @@ def read_request(endpoint: Endpoint, message: Incoming, root: str) -> Request:
 class CommandLoop:
     """All endpoints of one service."""
 
-    def __init__(
-        self,
-        *,
-        context: Context,
-        worker: Worker,
-        reply: Callable[[Incoming, bytes, Problem | None], None],
-    ) -> None:
+    def __init__(self, *, context: Context, worker: Worker) -> None:
         """Wire it; nothing runs yet."""
         self._context = context
         self._worker = worker
-        self._reply = reply
-        self._waiting: deque[tuple[Endpoint, Incoming]] = deque()
+        self._waiting: deque[tuple[Endpoint, MicroRequest]] = deque()
+        self._shed: deque[MicroRequest] = deque()
         self._bell = anyio.Event()
 
-    def accept(self, endpoint: Endpoint, message: Incoming) -> None:
-        """Take a command in; when too much waits, an operator's is refused at once."""
+    def accept(self, endpoint: Endpoint, request: MicroRequest) -> None:
+        """Take a command in; when too much waits, an operator's is refused."""
         if len(self._waiting) >= WAITING_MAX and endpoint.operation.scope == "operator":
-            self._reply(message, b"", OverloadedError(f"{WAITING_MAX} commands are waiting").problem())
-            return
-        self._waiting.append((endpoint, message))
+            self._shed.append(request)
+        else:
+            self._waiting.append((endpoint, request))
         self._bell.set()
 
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop` and nothing waits any more."""
         async with anyio.create_task_group() as group:
             while not (stop.is_set() and not self._waiting):
-                if not self._waiting:
+                if not self._waiting and not self._shed:
                     self._bell = anyio.Event()
                     with anyio.move_on_after(1.0):
                         await self._bell.wait()
                     continue
+                while self._shed:
+                    waiting = OverloadedError(f"{WAITING_MAX} commands are waiting")
+                    await reply(self._shed.popleft(), refusal(waiting))
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
                 await self.batch([entry for entry in batch if entry[0].unit is not None])
                 for endpoint, message in batch:
                     if endpoint.unit is None:
                         group.start_soon(self._handle, endpoint, message)
 
-    async def batch(self, entries: Sequence[tuple[Endpoint, Incoming]]) -> None:
+    async def batch(self, entries: Sequence[tuple[Endpoint, MicroRequest]]) -> None:
         """Decide a batch of commands in one transaction and reply to each."""
-        ready: list[tuple[Incoming, Unit]] = []
-        for endpoint, message in entries:
+        ready: list[tuple[MicroRequest, Unit]] = []
+        for endpoint, request in entries:
             try:
-                request = read_request(endpoint, message, self._context.root)
-                ready.append((message, self._unit(endpoint, request)))
+                ready.append((request, self._unit(endpoint, request)))
             except RollcallError as error:
-                self._reply(message, b"", error.problem())
+                await reply(request, refusal(error))
         if not ready:
             return
-        traces = [trace.following(message.headers) for message, _ in ready]
+        traces = [trace.following(request.headers) for request, _ in ready]
         try:
             results = await self._worker.run([unit for _, unit in ready], traces)
         except StoreFaultError as error:
             log.warning("store.fault", refused=len(ready), reason=str(error))
-            for message, _ in ready:
-                self._reply(message, b"", UnavailableError("the store cannot be written now").problem())
-            return
-        for (message, _), result in zip(ready, results, strict=True):
-            done = result if isinstance(result, Committed) else internal_error()
-            self._reply(message, done.answer, done.problem)
+            ill = refusal(UnavailableError("the store cannot be used now"))
+            results = [ill] * len(ready)
+        for (request, _), result in zip(ready, results, strict=True):
+            await reply(request, result if isinstance(result, Committed) else internal_error())
 
-    def _unit(self, endpoint: Endpoint, request: Request) -> Unit:
+    def _unit(self, endpoint: Endpoint, request: MicroRequest) -> Unit:
         if endpoint.unit is None:
             raise ForbiddenError
-        return endpoint.unit(request)
+        return endpoint.unit(read_request(endpoint, request, self._context.root))
 
-    async def _handle(self, endpoint: Endpoint, message: Incoming) -> None:
+    async def _handle(self, endpoint: Endpoint, request: MicroRequest) -> None:
+        """Answer one operation that is no transaction."""
         try:
-            request = read_request(endpoint, message, self._context.root)
-            if endpoint.handler is not None:
-                self._reply(message, await endpoint.handler(request, self._context), None)
+            asked = read_request(endpoint, request, self._context.root)
+            body = b"{}" if endpoint.handler is None else await endpoint.handler(asked, self._context)
+            await reply(request, Committed(answer=body))
         except RollcallError as error:
-            self._reply(message, b"", error.problem())
+            await reply(request, refusal(error))
+        except (BusError, StoreFaultError) as error:
+            await reply(request, refusal(UnavailableError(str(error))))
         except Exception:
             log.exception("handler.failed", operation=endpoint.operation.name)
-            self._reply(message, b"", InternalError().problem())
+            await reply(request, internal_error())
 
 
 class ListenerLoop:
@@ -139,7 +154,9 @@ class ListenerLoop:
     def accept(self, message: Incoming) -> None:
         """Keep it until the next batch; an older one of the same subject goes."""
         tokens = tuple(subjects.split(message.subject, self._context.root))
-        self._newest[message.subject] = Delivery(tokens, message.data, self._context.clock.now(), message.reply)
+        self._newest[message.subject] = Delivery(
+            tokens, message.data, self._context.clock.now(), message.reply
+        )
         self._bell.set()
 
     async def run(self, stop: anyio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Doing what is due: claim, decide and commit in batches, sleep until the next instant, never longer than a tick."""
+"""Doing what is due: claim, decide and commit in batches, then sleep until the next instant, at most a tick."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bus import trace
 from contracts.work import Committed, Failed, StoreFaultError, Unit
 
 if TYPE_CHECKING:
-    from contracts.work import Claim
     from bus.service import Chore, Context, Duty
     from bus.work import Worker
+    from contracts.work import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class DutyLoop:
         return len(results) >= limit
 
     async def _finish(self, claim: Claim, result: Committed | Failed) -> None:
-        """Hand on what was done; a row that throws alone too leaves the due columns, so that it stops nobody."""
+        """Hand on what was done; a row that throws alone too leaves the due columns and stops nobody."""
         if isinstance(result, Failed):
             result = await self._alone(claim, result)
         if isinstance(result, Failed):

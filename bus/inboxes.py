@@ -104,7 +104,7 @@ class InboxLoop:
             self._casts.put(reply, trace.following(message.headers))
 
     async def _bury(self, message: Incoming, reason: str, tries: int) -> None:
-        """Copy to the dead letters first, then take it off the queue: a crash between leaves two copies, never none."""
+        """Copy it first, then take it off the queue: a crash between leaves two copies, never none."""
         text, base64 = readable(message.data)
         letter = DeadLetter(
             source="message",
@@ -128,5 +128,3 @@ class InboxLoop:
         message.term()
         self.dead += 1
         log.error("dead_letter.written", subject=message.subject, reason=reason, tries=tries)
-
-

@@ -1,7 +1,7 @@
-"""Publishing: what was committed goes to the bus at once, from memory, in batches; the row goes after the PubAck.
+"""Publishing: what was committed goes to the bus at once, from memory; the row goes after the PubAck.
 
-What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published that was
-not committed, and a ping that is late is read again first, so that no answered ping leaves.
+What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published that
+was not committed, and a ping that is late is read again first, so that no answered ping leaves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 class Outbox:
     """The publishing side of one process."""
 
-    def __init__(  # noqa: PLR0913 - each is a port
+    def __init__(
         self,
         *,
         bus: Bus,
@@ -118,7 +118,12 @@ class Outbox:
             lost = {refusal.index for refusal in refused}
             for refusal in refused:
                 self.refused += 1
-                log.error("post.refused", subject=items[refusal.index].subject, code=refusal.code, reason=refusal.reason)
+                log.error(
+                    "post.refused",
+                    subject=items[refusal.index].subject,
+                    code=refusal.code,
+                    reason=refusal.reason,
+                )
             taken = [post for index, (post, _) in enumerate(posts) if index not in lost]
             self.published += len(taken)
             await self._ledger.confirm(taken, self._clock.now())

@@ -1,4 +1,4 @@
-"""W3C trace context: every message carries a `traceparent`, and what follows from a message keeps its trace."""
+"""W3C trace context: every message carries a `traceparent`; what follows from it keeps the trace."""
 
 from __future__ import annotations
 

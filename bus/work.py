@@ -46,16 +46,17 @@ class Worker:
         return results
 
     async def _alone(self, unit: Unit, first: Failed) -> Committed | Failed:
-        """A unit counts as poison only when it threw alone, on a healthy store, this many times."""
-        result: Committed | Failed = first
+        """Try a unit alone: it is poison only when it threw so, on a healthy store, this many times."""
+        failed = first
         for number in range(HANDLER_TRIES_MAX):
             await anyio.sleep(ALONE_DELAYS_S[min(number, len(ALONE_DELAYS_S) - 1)])
             result = (await self.ledger.run([unit], self.clock.now()))[0]
             if isinstance(result, Committed):
                 return result
+            failed = result
         self.failed += 1
-        log.error("unit.failed", key=unit.key, tries=HANDLER_TRIES_MAX, exc_info=result.error)
-        return result
+        log.error("unit.failed", key=unit.key, tries=HANDLER_TRIES_MAX, exc_info=failed.error)
+        return failed
 
     def hand_on(self, committed: Committed, trace: str) -> None:
         """Publish what was committed; a repeated answer was published before."""
@@ -71,13 +72,18 @@ class Casts:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._queue: list[tuple[Cast, str]] = []
+        self._messages: list[tuple[str, bytes, str]] = []
         self._wakes: set[str] = set()
         self._bell = anyio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self._messages)
+
     def put(self, cast: Cast, trace: str) -> None:
         """Queue a message."""
-        self._queue.append((cast, trace))
+        self._messages.append((cast.subject, cast.body, trace))
         self._bell.set()
 
     def wake(self, service: str) -> None:
@@ -87,15 +93,15 @@ class Casts:
 
     async def wait(self) -> None:
         """Wait until something is queued."""
-        if not self._queue and not self._wakes:
+        if not self._messages and not self._wakes:
             self._bell = anyio.Event()
             await self._bell.wait()
 
-    def take(self) -> tuple[list[tuple[Cast, str]], set[str]]:
-        """Take all that is queued."""
-        taken, self._queue = self._queue, []
+    def take(self) -> tuple[list[tuple[str, bytes, str]], set[str]]:
+        """Take all that is queued: messages as (subject, body, traceparent), and services to wake."""
+        messages, self._messages = self._messages, []
         wakes, self._wakes = self._wakes, set()
-        return taken, wakes
+        return messages, wakes
 
 
 def internal_error() -> Committed:

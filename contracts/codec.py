@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,7 +10,7 @@ from contracts.errors import InvalidError, MalformedError, TooLargeError
 from contracts.limits import INT_MAX, MESSAGE_BYTES_MAX
 
 T = TypeVar("T")
-_decoders: dict[object, msgspec.json.Decoder[object]] = {}
+_decoders: dict[object, msgspec.json.Decoder[Any]] = {}
 _encoder = msgspec.json.Encoder(order="deterministic")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -23,13 +23,19 @@ def encode(value: object) -> bytes:
 
 def decode(data: bytes, kind: type[T], *, bytes_max: int = MESSAGE_BYTES_MAX) -> T:
     """Read JSON of the given kind, or raise TooLargeError, MalformedError or InvalidError."""
+    found: T = decode_union(data, kind, bytes_max=bytes_max)
+    return found
+
+
+def decode_union(data: bytes, kind: object, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Any:
+    """Read JSON of one of several kinds, given as their union; raises as `decode` does."""
     if len(data) > bytes_max:
         raise TooLargeError(f"{len(data)} bytes, the limit is {bytes_max}")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind)
     try:
-        return decoder.decode(data)  # type: ignore[return-value]
+        return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise InvalidError(str(error)) from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -157,7 +157,7 @@ class OverloadedError(RollcallError):
 
 
 class UnavailableError(RollcallError):
-    """The service cannot be reached: the outcome is unknown, trying again is safe with the same command id."""
+    """The service cannot be reached: the outcome is unknown, try again with the same command id."""
 
     code, status, retryable = "unavailable", 503, True
 

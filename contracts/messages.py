@@ -10,7 +10,6 @@ from contracts.limits import (
     Capabilities,
     CommandId,
     Count,
-    Id,
     Minutes,
     Name,
     Note,

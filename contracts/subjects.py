@@ -78,7 +78,7 @@ def event(aggregate: str, identity: str, what: str) -> str:
 
 
 def wake(service: str) -> str:
-    """A service's doorbell."""
+    """Where a service's doorbell is rung."""
     return f"wake.{service}"
 
 

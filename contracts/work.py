@@ -61,7 +61,7 @@ class Fact(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """What a decision wants written. A record with version 0 is inserted, others are updated at their version."""
+    """What a decision wants written; records of version 0 are inserted, others updated at their version."""
 
     agents: tuple[Agent, ...] = ()
     tasks: tuple[Task, ...] = ()
@@ -88,8 +88,11 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 
 class Needs(Struct, frozen=True, kw_only=True):
-    """The keys a decision needs. A key brings its company: an assignment its task, holder and escalation; a task
-    its open assignment (with company) and its policy."""
+    """The keys a decision needs.
+
+    A key brings its company: an assignment its task, holder and escalation; a task its open assignment (with
+    company) and its policy.
+    """
 
     assignments: tuple[int, ...] = ()
     tasks: tuple[int, ...] = ()
@@ -234,7 +237,7 @@ class Failed(Struct, frozen=True, kw_only=True):
 
 
 class StoreFaultError(Exception):
-    """The store cannot do its work now (locked, full, gone): nothing was written, nothing counts against a message."""
+    """The store cannot do its work now (locked, full, gone); nothing was written, no message is to blame."""
 
 
 class Ledger(Protocol):
@@ -245,7 +248,7 @@ class Ledger(Protocol):
         ...
 
     async def claim(self, claim: Claim, now: int) -> list[Committed | Failed]:
-        """Take what is due and do it in one transaction; fewer results than `claim.limit`: nothing more is due."""
+        """Do what is due in one transaction; fewer results than the limit: nothing more is due."""
         ...
 
     async def confirm(self, posts: Sequence[Post], now: int) -> None:
@@ -265,11 +268,11 @@ class Ledger(Protocol):
         ...
 
     async def quarantine(self, row: Failed, now: int) -> Committed:
-        """Take a row whose decision throws out of the due columns, with the reason, a dead letter and an event."""
+        """Take a row whose decision throws out of the due columns, with reason, dead letter and event."""
         ...
 
     async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
-        """Say that this process has a live bus; a gap in everybody's stamps longer than `gap_us` becomes a hold."""
+        """Say that this process has a live bus; a gap longer than `gap_us` in everybody's stamps is a hold."""
         ...
 
     async def answered(self, until: int) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from domain.timers import Timers
 from msgspec import Struct
 
 from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, tasks
-from domain.timers import Timers
 
 
 class Assigner(Struct, frozen=True, kw_only=True):
@@ -69,9 +69,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
         )
         return request.write(
             needs,
-            lambda view, now: tasks.import_tasks(
-                view, now, params, actor=request.actor, timers=self.timers
-            ),
+            lambda view, now: tasks.import_tasks(view, now, params, actor=request.actor, timers=self.timers),
         )
 
     def _set(self, request: Request) -> Unit:
@@ -79,9 +77,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
         policy = () if not isinstance(params.policy, str) else (params.policy,)
         return request.write(
             Needs(tasks=(params.task,), policies=policy),
-            lambda view, now: tasks.set_task(
-                view, now, params, actor=request.actor, timers=self.timers
-            ),
+            lambda view, now: tasks.set_task(view, now, params, actor=request.actor, timers=self.timers),
         )
 
     def _assign(self, request: Request) -> Unit:
@@ -147,9 +143,7 @@ def _list(request: Request) -> Unit:
             ("limit", params.limit),
         ),
     )
-    return request.read(
-        Needs(lookups=(rows,)), lambda view, _: tasks.listed(view.rows[rows], params.limit)
-    )
+    return request.read(Needs(lookups=(rows,)), lambda view, _: tasks.listed(view.rows[rows], params.limit))
 
 
 def _show(request: Request) -> Unit:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import structlog
+from domain.timers import Timers
 from msgspec import Struct
 
 from bus.service import Chore, Delivery, Duty, Endpoint, Inbox, Listener, Request
@@ -13,7 +14,6 @@ from contracts.messages import Beat
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import agents, presence, status
-from domain.timers import Timers
 
 log = structlog.get_logger(__name__)
 
@@ -90,9 +90,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
         params = request.params
         return request.write(
             Needs(agents=(params.name,)),
-            lambda view, now: agents.set_agent(
-                view, now, params, actor=request.actor, timers=self.timers
-            ),
+            lambda view, now: agents.set_agent(view, now, params, actor=request.actor, timers=self.timers),
         )
 
     def _join(self, request: Request) -> Unit:

@@ -1,15 +1,15 @@
 """Pinger: sends the pings that are due, and takes the answers, durable or asked for at once."""
 
+from domain.timers import Timers
 from msgspec import Struct, structs
 
 from bus.service import Chore, Context, Delivery, Duty, Endpoint, Inbox, Listener, Request, digest
 from contracts import messages, subjects
-from contracts.codec import decode, encode
+from contracts.codec import decode, decode_union, encode
 from contracts.errors import InvalidError, RollcallError
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
 from domain import answers, pinging, presence
-from domain.timers import Timers
 
 NUMBER_DIGITS_MAX = 18  # stays below 2**63
 
@@ -59,7 +59,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
     def _stored(self, delivery: Delivery) -> Unit:
         _, agent, assignment = delivery.tokens
-        answer = decode(delivery.data, messages.Answer)
+        answer: messages.Answer = decode_union(delivery.data, messages.Answer)
         if answer.incarnation is None:
             missing = {"incarnation": "missing"}
             raise InvalidError("name the incarnation of the ping that you answer", fields=missing)
@@ -73,9 +73,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
         def decide(view: View, now: int) -> Changes:
             said_at = now if at is None else min(at, now)
-            return answers.answer(
-                view, now, assignment, answer, agent=agent, at=said_at, timers=self.timers
-            )
+            return answers.answer(view, now, assignment, answer, agent=agent, at=said_at, timers=self.timers)
 
         return Unit(
             key=f"{agent}.{assignment}",

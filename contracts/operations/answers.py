@@ -124,7 +124,7 @@ class LeaveResult(Struct, frozen=True, kw_only=True):
 
 
 class SyncParams(Struct, frozen=True, kw_only=True):
-    """I was away: what do I hold, what did I miss?"""
+    """I was away: say what I hold and what I missed."""
 
 
 _STATE = (

@@ -36,7 +36,7 @@ class SetParams(Params, frozen=True, kw_only=True):
 
 
 class TryParams(Struct, frozen=True, kw_only=True):
-    """What would happen, step by step, if the holder of this task stayed silent from now on?"""
+    """Ask what would happen, step by step, if the holder of this task stayed silent from now on."""
 
     task: Id
     policy: Name | None = None

@@ -4,8 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from contracts.limits import CommandId
-from contracts.limits import MESSAGE_BYTES_MAX
+from contracts.limits import MESSAGE_BYTES_MAX, CommandId
 
 
 class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -91,7 +91,7 @@ class SetParams(Params, frozen=True, kw_only=True):
     title: Title | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     priority: Literal["P0", "P1", "P2", "P3"] | UnsetType = UNSET
-    due_at: datetime | None | UnsetType = UNSET
+    due_at: datetime | UnsetType | None = UNSET
     ping_interval_minutes: Minutes | UnsetType = UNSET
     pings_enabled: bool | UnsetType = UNSET
     policy: Name | UnsetType = UNSET

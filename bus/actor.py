@@ -1,0 +1,204 @@
+"""The actor runtime: runs services over one connection and one store until it is told to stop.
+
+Stopping: doors are closed, what was taken in is finished and committed, the outbox is flushed, and only then
+does the connection go. What could not be published by then stands in the store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from bus.api import BusError
+from bus.commands import CommandLoop, ListenerLoop
+from bus.duties import ChoreLoop, DutyLoop
+from bus.endpoints import MicroEndpoint, MicroService
+from bus.inboxes import InboxLoop
+from bus.outbox import Outbox
+from bus.service import Context
+from bus.supervise import Supervisor
+from bus.work import Casts, Worker
+from contracts import subjects
+from contracts.codec import instant
+from contracts.work import StoreFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from bus.api import Bus, Subscription
+    from bus.endpoints import MicroRequest
+    from bus.service import Clock, Endpoint, Service
+    from contracts.work import Ledger
+
+log = structlog.get_logger(__name__)
+
+STOP_S: Final = 10.0
+STAMP_S: Final = 1.0
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """All that a runtime stands on."""
+
+    bus: Bus
+    ledger: Ledger
+    clock: Clock
+    root: str
+    streams: Callable[[str], str]  # PINGS to the stream's own name
+    ensure: Callable[[], Awaitable[None]]  # creates or repairs the topology
+    process: str  # unique to this process
+    version: str
+    hold_gap_us: int = 90_000_000  # one TTL: a longer gap without a live bus counts against nobody
+
+
+class Runtime:
+    """The services of one process."""
+
+    def __init__(self, services: Sequence[Service], ports: Ports) -> None:
+        """Wire everything; nothing runs yet."""
+        self.services = services
+        self.ports = ports
+        self.casts = Casts()
+        self.outbox = Outbox(
+            bus=ports.bus,
+            ledger=ports.ledger,
+            clock=ports.clock,
+            root=ports.root,
+            stream_name=ports.streams,
+            ensure=ports.ensure,
+        )
+        self.context = Context(ports.ledger, ports.bus, ports.clock, self.outbox, ports.root, ports.streams)
+        self.worker = Worker(ledger=ports.ledger, outbox=self.outbox, clock=ports.clock, casts=self.casts)
+        self.duties = {
+            service.name: [
+                DutyLoop(duty, context=self.context, worker=self.worker) for duty in service.duties
+            ]
+            for service in services
+        }
+        self._doors: list[Subscription | MicroService] = []
+
+    async def run(self, stop: anyio.Event, *, ready: Callable[[], None] | None = None) -> None:
+        """Run until `stop` is set; returns when everything taken in is finished, or after ten seconds."""
+        flushed = anyio.Event()
+        supervisor = Supervisor(stop, self.ports.ensure)
+        async with anyio.create_task_group() as group:
+            async with anyio.create_task_group() as loops:
+                for service in self.services:
+                    await self._open(service, loops, supervisor)
+                group.start_soon(Supervisor(flushed, self.ports.ensure).keep, "outbox", self.outbox.run)
+                group.start_soon(self._cast)
+                loops.start_soon(supervisor.keep, "stamps", self._stamp)
+                await self.ports.bus.flush()
+                log.info("runtime.ready", services=[service.name for service in self.services])
+                if ready is not None:
+                    ready()
+                await stop.wait()
+                loops.cancel_scope.deadline = anyio.current_time() + STOP_S
+                await self._close_doors()
+            flushed.set()
+            with anyio.move_on_after(STOP_S):
+                while len(self.outbox) or self.casts.waiting:  # noqa: ASYNC110 - two queues, no common event
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
+
+    async def _open(self, service: Service, loops: TaskGroup, supervisor: Supervisor) -> None:
+        """Open every door of a service and start its loops."""
+        name = service.name
+        if service.endpoints:
+            commands = CommandLoop(context=self.context, worker=self.worker)
+            loops.start_soon(supervisor.keep, f"{name}.commands", commands.run)
+            await self._serve(service, commands)
+        for declared in service.listeners:
+            listener = ListenerLoop(declared, context=self.context, worker=self.worker)
+            loops.start_soon(supervisor.keep, f"{name}.{declared.subject}", listener.run)
+            self._doors.append(
+                await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)
+            )
+        for inbox in service.inboxes:
+            loop = InboxLoop(inbox, context=self.context, worker=self.worker, casts=self.casts)
+            loops.start_soon(supervisor.keep, f"{name}.{inbox.durable}", loop.run)
+        for duty in self.duties[name]:
+            loops.start_soon(supervisor.keep, f"{name}.duty", duty.run)
+        for chore in service.chores:
+            loops.start_soon(supervisor.keep, f"{name}.{chore.name}", ChoreLoop(chore, self.context).run)
+        wake = f"{self.ports.root}.{subjects.wake(name)}"
+        self._doors.append(await self.ports.bus.subscribe(wake, lambda _: self.ring(name)))
+
+    def ring(self, service: str) -> None:
+        """Ring a service's doorbell."""
+        for duty in self.duties.get(service, ()):
+            duty.ring()
+
+    async def _serve(self, service: Service, commands: CommandLoop) -> None:
+        """Answer as an ADR-32 service, one endpoint for each operation."""
+        micro = MicroService(
+            self.ports.bus,
+            name=f"rollcall-{service.name}",
+            version=self.ports.version,
+            instance_id=f"{self.ports.process}-{service.name}",
+            started_at=instant(self.ports.clock.now()),
+            description=(service.__doc__ or "").strip(),
+        )
+        doors = [
+            MicroEndpoint(
+                name=endpoint.operation.name.replace(".", "-"),
+                subject=self.subject(endpoint),
+                handler=_accepting(commands, endpoint),
+                metadata={"summary": endpoint.operation.summary},
+            )
+            for endpoint in service.endpoints
+        ]
+        await micro.start(doors)
+        self._doors.append(micro)
+
+    def subject(self, endpoint: Endpoint) -> str:
+        """Return the subject on which an endpoint is asked, with a wildcard for who asks."""
+        operation = endpoint.operation
+        if operation.scope == "agent":
+            return f"{self.ports.root}.{subjects.agent_command('*', operation.verb)}"
+        return f"{self.ports.root}.{subjects.command(operation.owner, operation.verb, '*')}"
+
+    async def _close_doors(self) -> None:
+        for door in self._doors:
+            try:
+                await (door.stop() if isinstance(door, MicroService) else door.drain())
+            except BusError as error:
+                log.warning("door.not_drained", reason=str(error))
+        self._doors.clear()
+
+    async def _cast(self) -> None:
+        """Send replies, casts and doorbells; what the bus cannot take now is lost, as core messages may be."""
+        while True:
+            await self.casts.wait()
+            messages, wakes = self.casts.take()
+            for service in wakes:
+                self.ring(service)
+                messages.append((subjects.wake(service), b"", ""))
+            for subject, body, traced in messages:
+                headers = {"traceparent": traced} if traced else None
+                try:
+                    await self.ports.bus.publish(f"{self.ports.root}.{subject}", body, headers=headers)
+                except BusError as error:
+                    log.debug("cast.lost", subject=subject, reason=str(error))
+
+    async def _stamp(self, stop: anyio.Event) -> None:
+        """Say once a second that this process has a live bus."""
+        names = "+".join(service.name for service in self.services)
+        while not stop.is_set():
+            if self.ports.bus.connected:
+                try:
+                    await self.ports.ledger.stamp(
+                        self.ports.process, names, self.ports.clock.now(), gap_us=self.ports.hold_gap_us
+                    )
+                except StoreFaultError as error:
+                    log.warning("store.fault", stamping=self.ports.process, reason=str(error))
+            with anyio.move_on_after(STAMP_S):
+                await stop.wait()
+
+
+def _accepting(commands: CommandLoop, endpoint: Endpoint) -> Callable[[MicroRequest], None]:
+    return lambda request: commands.accept(endpoint, request)

@@ -1,0 +1,112 @@
+"""The one place that constructs things: settings become clock, store, bus, services and their runtime."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from bus import streams
+from bus.actor import Ports, Runtime
+from bus.nats import NatsBus
+from bus.service import Service
+from domain.timers import Timers
+from rollcall.clock import SystemClock
+from rollcall.settings import Settings
+from services.assigner import Assigner
+from services.cleanup import Cleanup, Retention
+from services.escalator import Escalator
+from services.monitor import Monitor
+from services.pinger import Pinger
+from services.relay import Relay
+from store.open import open_store
+from store.sqlite import SqliteStore
+
+SERVICES: tuple[str, ...] = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay")
+
+
+def timers(settings: Settings) -> Timers:
+    """Return the clocks of promises as configured, scaled."""
+    said = settings.timers
+    return Timers(
+        ping_first_us=said.ping_first_us,
+        ping_interval_us=said.ping_interval_us,
+        accept_sub_us=said.accept_sub_us,
+        accept_main_us=said.accept_main_us,
+        warn_us=said.warn_us,
+        act_us=said.act_us,
+        defer_us=said.defer_us,
+        wait_limit_us=said.wait_limit_us,
+        wait_grace_us=said.wait_grace_us,
+        resume_min_us=said.resume_min_us,
+        repeats_us=said.repeats_us,
+        unassigned_alarm_us=said.unassigned_alarm_us,
+        assign_retry_us=said.assign_retry_us,
+        beat_misses=settings.monitor.beat_misses,
+    ).scaled(said.scale)
+
+
+def services(names: Sequence[str], settings: Settings) -> list[Service]:
+    """Return the named services."""
+    clocks = timers(settings)
+    kept = Retention(
+        commands_us=settings.retention.commands_us,
+        pings_us=settings.retention.pings_us,
+        audit_us=settings.retention.audit_us,
+    )
+    makers: dict[str, Callable[[], Service]] = {
+        "assigner": lambda: Assigner(timers=clocks),
+        "pinger": lambda: Pinger(timers=clocks, pings_per_second=settings.limits.pings_per_second),
+        "escalator": lambda: Escalator(timers=clocks, steps_per_second=settings.limits.steps_per_second),
+        "monitor": lambda: Monitor(timers=clocks),
+        "cleanup": lambda: Cleanup(retention=kept),
+        "relay": Relay,
+    }
+    return [makers[name]() for name in names]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[SqliteStore]:
+    """Open the store, creating it where there is none."""
+    clocks = timers(settings)
+    store = await open_store(
+        settings.store_path,
+        durability=settings.durability,
+        now=SystemClock().now(),
+        main_agent=settings.main_agent.name,
+        main_capacity=settings.main_agent.capacity,
+        main_timeout_us=clocks.accept_main_us,
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncIterator[Runtime]:
+    """Connect everything and yield a runtime of the named services, ready to be run."""
+    async with opened(settings) as store:
+        process = f"{os.getpid()}-{secrets.token_hex(3)}"
+        name = f"rollcall/{'+'.join(names) if len(names) == 1 else 'up'}/{process}"
+        bus = await NatsBus.open(url, name=name, atomic=settings.durability == "full")
+        topology = streams.topology(settings.root)
+
+        async def ensure() -> None:
+            await streams.ensure(bus.client, topology)
+
+        try:
+            await ensure()
+            ports = Ports(
+                bus=bus,
+                ledger=store,
+                clock=SystemClock(),
+                root=settings.root,
+                streams=topology.name,
+                ensure=ensure,
+                process=process,
+                version=version("rollcall"),
+            )
+            yield Runtime(services(names, settings), ports)
+        finally:
+            await bus.drain()
