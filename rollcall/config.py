@@ -51,7 +51,7 @@ def load(
         seed,
         from_others(environ),
         _from_environ(environ),
-        [(key, text, "flag") for key, text in (flags or {}).items()],
+        _from_flags(flags or {}),
     )
     for source in sources:
         for key, value, origin in source:
@@ -117,6 +117,16 @@ def _from_environ(environ: Mapping[str, str]) -> Iterator[Found]:
             yield key, _secret(name, Path(environ[name])), name
         else:
             raise ConfigError(f"unknown variable {name[:80]}{_meant(name, [*_VARIABLES, 'ROLLCALL_CONFIG'])}")
+
+
+def _from_flags(flags: Mapping[str, str]) -> Iterator[Found]:
+    for key, value in flags.items():
+        if key not in KEYS:
+            raise ConfigError(f"unknown key {key[:80]!r}{_meant(key, list(KEYS))}")
+        if KEYS[key].kind == "secret" and masked(value) != value:
+            names = f"{variable(key)} or {variable(key)}_FILE"
+            raise ConfigError(f"{key}: everybody on this machine can read a command line: use {names}")
+        yield key, value, "flag"
 
 
 def _secret(name: str, path: Path) -> str:

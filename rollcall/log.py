@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -51,15 +51,14 @@ def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _cleaned(value: Any) -> Any:
+    whole: Any = value  # the match narrows `value` to containers of unknown things
     match value:
         case str():
             return _SECRET_TEXT.sub(_masked, value)
         case Mapping():
-            found: Mapping[Any, Any] = value
-            return {k: MASK if _SECRET_KEY.search(str(k)) else _cleaned(v) for k, v in found.items()}
+            return {k: MASK if _SECRET_KEY.search(str(k)) else _cleaned(v) for k, v in whole.items()}
         case list() | tuple() | set() | frozenset():
-            items: Iterable[Any] = value
-            return [_cleaned(item) for item in items]
+            return [_cleaned(item) for item in whole]
         case None | bool() | int() | float():
             return value
         case _:

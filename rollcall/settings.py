@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from contracts.limits import NAME_PATTERN
+from domain.timers import Timers as Clocks
 
 _UNITS_US: Final = {
     "ms": 1_000,
@@ -18,6 +19,7 @@ _UNITS_US: Final = {
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+")
 _PIECE: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
 DURATION_FORM: Final = 'a number with a unit, such as "30m", "90s", "1h30m" or "7d"'
+_USUAL: Final = Clocks()  # the clocks' defaults are the house's, written once
 DURATION_US_MAX: Final = 3_660 * _UNITS_US["d"]
 
 
@@ -106,39 +108,45 @@ class Timers(Struct, frozen=True, kw_only=True, rename=_plain):
     scale: Annotated[
         Factor, Meta(description="All clocks of promises times this: 0.01 makes 30 minutes 18 seconds.")
     ] = 1.0
-    ping_first_us: Annotated[Duration, Meta(description="From the first ping to the second.")] = 300_000_000
+    ping_first_us: Annotated[Duration, Meta(description="From the first ping to the second.")] = (
+        _USUAL.ping_first_us
+    )
     ping_interval_us: Annotated[
         Duration, Meta(description="Between later pings, where the task says nothing else.")
-    ] = 1_800_000_000
+    ] = _USUAL.ping_interval_us
     accept_sub_us: Annotated[
         Duration, Meta(description="How long an agent may take to accept an assignment.")
-    ] = 1_800_000_000
-    accept_main_us: Annotated[Duration, Meta(description="The same for the main agent.")] = 3_600_000_000
+    ] = _USUAL.accept_sub_us
+    accept_main_us: Annotated[Duration, Meta(description="The same for the main agent.")] = (
+        _USUAL.accept_main_us
+    )
     warn_us: Annotated[
         Duration, Meta(description="Accepted, but no progress for so long: pings start again.")
-    ] = 600_000_000
+    ] = _USUAL.warn_us
     act_us: Annotated[
         Duration, Meta(description="Accepted, but no progress for so long: the task moves on.")
-    ] = 1_800_000_000
+    ] = _USUAL.act_us
     defer_us: Annotated[
         Duration, Meta(description="How much longer an agent gets, once, by saying that it is still there.")
-    ] = 900_000_000
+    ] = _USUAL.defer_us
     wait_limit_us: Annotated[Duration, Meta(description="How long an agent may wait that names no time.")] = (
-        14_400_000_000
+        _USUAL.wait_limit_us
     )
-    wait_grace_us: Annotated[Duration, Meta(description="How long after the time it named.")] = 300_000_000
+    wait_grace_us: Annotated[Duration, Meta(description="How long after the time it named.")] = (
+        _USUAL.wait_grace_us
+    )
     resume_min_us: Annotated[
         Duration, Meta(description="The least that a clock has left after a snooze or a wait.")
-    ] = 300_000_000
+    ] = _USUAL.resume_min_us
     repeats_us: Annotated[
         Durations, Meta(description="When the main agent is pinged again after it missed a clock.")
-    ] = (1_800_000_000, 3_600_000_000, 7_200_000_000)
+    ] = _USUAL.repeats_us
     unassigned_alarm_us: Annotated[
         Duration, Meta(description="A task without an agent for so long raises an alarm.")
-    ] = 1_800_000_000
+    ] = _USUAL.unassigned_alarm_us
     assign_retry_us: Annotated[
         Duration, Meta(description="How soon a task that found nobody is tried again.")
-    ] = 30_000_000
+    ] = _USUAL.assign_retry_us
 
 
 class Limits(Struct, frozen=True, kw_only=True):

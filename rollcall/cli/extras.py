@@ -1,0 +1,104 @@
+"""What a few commands take beside the operation's own parameters."""
+
+import difflib
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+import msgspec
+from msgspec import Struct
+
+from contracts.messages import TaskSpec
+from rollcall.cli.failures import USAGE, Failed
+from rollcall.cli.kinds import FILE_BYTES_MAX, Time
+from rollcall.cli.setting import Caller
+from rollcall.cli.tree import array_of, object_of
+from rollcall.cli.waiting import wait_for_next, wait_option
+
+Parameters = list[click.Parameter]
+Values = dict[str, Any]
+
+
+class Extra(Struct, frozen=True, kw_only=True):
+    """How one command differs from what its operation says."""
+
+    parameters: Callable[[Parameters], Parameters]
+    values: Callable[[Values, Caller], Values] = lambda values, _caller: values
+    run: Callable[..., None] | None = None
+
+
+def _with_until(own: Parameters) -> Parameters:
+    return [*own, click.Option(["--until"], type=Time(), help="Until when, instead of minutes.")]
+
+
+def minutes_until(until: datetime, now: datetime, scale: float) -> int:
+    """Return the minutes (of the house's clock) from now until then, begun ones included."""
+    return math.ceil((until - now).total_seconds() / (60 * scale))
+
+
+def _snooze(values: Values, caller: Caller) -> Values:
+    until = values.pop("until")
+    if until is None:
+        return values
+    if values["minutes"] is not None:
+        raise Failed("MINUTES or --until, not both", USAGE)
+    minutes = minutes_until(until, datetime.now(UTC), caller.settings.timers.scale)
+    if minutes < 1:
+        raise Failed(f"--until {until.isoformat()} is not in the future", USAGE)
+    return values | {"minutes": minutes}
+
+
+def _from_file(own: Parameters) -> Parameters:
+    file = click.Argument(
+        ["file"], type=click.Path(allow_dash=True), help="JSON lines or JSON; - reads standard input."
+    )
+    return [file, *(parameter for parameter in own if parameter.name != "tasks")]
+
+
+def _tasks(values: Values, _caller: Caller) -> Values:
+    return values | {"tasks": read_tasks(values.pop("file"))}
+
+
+def read_tasks(name: str) -> list[Any]:
+    """Return the tasks in a file: JSON lines, a JSON list, or a JSON object with `tasks`."""
+    try:
+        with click.open_file(name, "rb") as stream:
+            data = stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise Failed(f"{name}: {error.strerror}", USAGE) from error
+    if len(data) > FILE_BYTES_MAX:
+        raise Failed(f"{name}: more than {FILE_BYTES_MAX} bytes: import it in parts", USAGE)
+    try:
+        whole = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return [_task(name, number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
+    tasks = array_of(object_of(whole).get("tasks", whole))
+    return [_known(f"{name}, task {number}", task) for number, task in enumerate(tasks, 1)]
+
+
+def _task(name: str, number: int, line: bytes) -> Any:
+    try:
+        return _known(f"{name}, line {number}", msgspec.json.decode(line))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Failed(f"{name}, line {number}: not readable as JSON: {error}", USAGE) from error
+
+
+def _known(where: str, task: Any) -> Any:
+    """Return the task; a misspelt field must not be lost in silence."""
+    names = [field.encode_name for field in msgspec.structs.fields(TaskSpec)]
+    for name in object_of(task):
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
+            raise Failed(
+                f"{where}: unknown field {name!r}{f'; did you mean {close[0]}?' if close else ''}", USAGE
+            )
+    return task
+
+
+EXTRAS: Final = {
+    "assignment.snooze": Extra(parameters=_with_until, values=_snooze),
+    "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
+    "task.import": Extra(parameters=_from_file, values=_tasks),
+}

@@ -1,0 +1,155 @@
+"""Prints what an operation answered, for people (`table`) or for programs (`json`, `jsonl`)."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+import msgspec
+
+from rollcall.cli.text import colorful, table, value_text, width
+from rollcall.cli.tree import array_of, is_array, is_object, object_of
+
+_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "agent.ls": (
+        "name",
+        "kind",
+        "status",
+        "status_since",
+        "status_why",
+        "leases",
+        "capacity",
+        "capabilities",
+    ),
+    "task.ls": ("id", "priority", "status", "agent", "title", "last_ping_at", "last_ack_at", "due_at"),
+    "assignments": (
+        "id",
+        "agent",
+        "status",
+        "end_reason",
+        "assigned_at",
+        "accepted_at",
+        "ended_at",
+        "attempt",
+    ),
+    "leases": ("assignment", "task", "status", "title", "accept_by", "progress_by", "snooze_until"),
+}
+
+
+def show(operation: str, data: bytes, form: str) -> None:
+    """Write an answer to standard output."""
+    if form == "json":
+        click.echo(msgspec.json.format(data, indent=2))
+        return
+    value = msgspec.json.decode(data)
+    if form == "jsonl":
+        for line in array_of(object_of(value).get("items", value)):
+            click.echo(msgspec.json.encode(line))
+        return
+    now = datetime.now(UTC)
+    for line in _SPECIAL.get(operation, _lines)(operation, value, now):
+        click.echo(line)
+
+
+def _lines(operation: str, value: Any, now: datetime) -> Iterator[str]:
+    if "items" in value:
+        rows = array_of(value["items"])
+        yield from _table(operation, rows, now) if rows else ("nothing to list",)
+    else:
+        yield from _block(value, now)
+
+
+def _block(value: Any, now: datetime) -> Iterator[str]:
+    """Yield the plain values, then what is inside."""
+    plain: list[tuple[str, str]] = []
+    inside: list[tuple[str, Any]] = []
+    for key, item in object_of(value).items():
+        if _nested(item):
+            inside.append((key, item))
+        elif text := value_text(key, item, now):
+            plain.append((key, text))
+    size = max((width(key) for key, _ in plain), default=0)
+    yield from (f"{key:<{size}}  {text}" for key, text in plain)
+    for key, item in inside:
+        yield ""
+        yield click.style(key, bold=True) if colorful() else key
+        yield from _table(key, item, now) if is_array(item) else _block(item, now)
+
+
+def _nested(item: Any) -> bool:
+    """Return whether this needs lines of its own: objects that are not mere counts, and lists of objects."""
+    if is_object(item):
+        return not all(isinstance(part, int) for _, part in object_of(item).items())
+    return is_array(item) and any(is_object(part) for part in array_of(item))
+
+
+def _table(name: str, rows: Sequence[Any], now: datetime) -> list[str]:
+    flat = [_flat(row) for row in rows]
+    columns = _COLUMNS.get(name) or list(dict.fromkeys(key for row in flat for key in row))
+    cells = [[value_text(column, row.get(column), now) for column in columns] for row in flat]
+    kept = [n for n, _ in enumerate(columns) if any(row[n] for row in cells)] or [0]
+    return table([[row[n] for n in kept] for row in cells], [columns[n].removesuffix("_us") for n in kept])
+
+
+def _flat(row: Any) -> dict[str, Any]:
+    """Return a row with what is inside its objects beside its own values."""
+    found: dict[str, Any] = {}
+    for key, value in object_of(row).items():
+        if is_object(value):
+            found |= {inner: item for inner, item in object_of(value).items() if inner not in found}
+        else:
+            found[key] = value
+    return found
+
+
+def _outcome(_operation: str, value: Any, now: datetime) -> Iterator[str]:
+    notes = [word for word in ("already", "deferred") if value.get(word)]
+    more = f" ({', '.join(notes)})" if notes else ""
+    yield f"assignment {value['assignment']}: {value_text('status', value.get('status'), now)}{more}"
+
+
+def _next(_operation: str, value: Any, now: datetime) -> Iterator[str]:
+    lease = object_of(value.get("lease"))
+    if not lease:
+        yield "nothing is due"
+        return
+    ping = object_of(lease.get("ping"))
+    told = {
+        key: ping.get(key)
+        for key in ("description", "answer_by", "escalated_from", "offered_by", "exhausted")
+    }
+    wanted = ("assignment", "task", "status", "title", "accept_by", "progress_by")
+    yield from _block({key: lease.get(key) for key in wanted} | {k: v for k, v in told.items() if v}, now)
+
+
+def _status(_operation: str, value: Any, now: datetime) -> Iterator[str]:
+    need = [f"{value[word]} {word}" for word in ("exhausted", "quarantined") if value[word]]
+    yield f"{'needs somebody: ' + ', '.join(need) if need else 'nobody is needed'}"
+    for noun in ("tasks", "assignments", "agents"):
+        yield f"{noun:<12} {value_text(noun, value[noun], now) or 'none'}"
+    lags = f"pings {value['ping_lag_s']:.1f} s, deadlines {value['deadline_lag_s']:.1f} s"
+    yield f"{'late':<12} {lags}"
+    yield f"{'outbox':<12} {value['outbox']} (oldest {value['outbox_oldest_s']:.1f} s)"
+    yield f"{'store':<12} {value_text('incarnation', value['incarnation'], now)}"
+    if value["processes"]:
+        yield ""
+        yield from _table("processes", array_of(value["processes"]), now)
+
+
+_ANSWERS: Final = (
+    "ack",
+    "progress",
+    "wait",
+    "resume",
+    "snooze",
+    "unsnooze",
+    "complete",
+    "fail",
+    "release",
+    "decline",
+)
+_SPECIAL: Final[Mapping[str, Callable[[str, Any, datetime], Iterator[str]]]] = {
+    **{f"assignment.{kind}": _outcome for kind in _ANSWERS},
+    "assignment.next": _next,
+    "system.status": _status,
+}

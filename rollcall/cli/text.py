@@ -1,0 +1,148 @@
+"""Text for a terminal: safe, aligned, and no wider than it."""
+
+import shutil
+import sys
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+from rollcall.cli.tree import array_of, is_object, object_of
+
+_COLORS: Final = {
+    "green": {"ready", "done", "completed", "acknowledged", "ok", "accepted"},
+    "yellow": {"pending", "waiting", "snoozed", "todo", "suspect", "skipped"},
+    "red": {"failed", "dead", "exhausted", "quarantined", "cancelled", "wrong"},
+    "cyan": {"in_progress", "working", "busy"},
+}
+_COLOR_OF: Final = {word: color for color, words in _COLORS.items() for word in words}
+_GAP: Final = "  "
+_NARROW: Final = 12  # no column is cut shorter than this
+_PIECES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def clean(text: str) -> str:
+    """Return one line without what steers a terminal or turns text around."""
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\r\t":
+        return " "
+    return "" if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} else character
+
+
+def width(text: str) -> int:
+    """Return how many cells a terminal needs for `text`."""
+    cells = 0
+    for character in text:
+        if unicodedata.category(character) not in {"Mn", "Me", "Cf"}:
+            cells += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return cells
+
+
+def cut(text: str, cells: int) -> str:
+    """Return `text`, shortened to `cells`."""
+    if width(text) <= cells:
+        return text
+    while text and width(text) > cells - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def age(at: datetime, now: datetime) -> str:
+    """Return how long ago or how soon, in its two largest units."""
+    seconds = int((at - now).total_seconds())
+    span = span_text(abs(seconds))
+    if span == "0s":
+        return "now"
+    return f"in {span}" if seconds > 0 else f"{span} ago"
+
+
+def span_text(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
+    left, pieces = int(seconds), list[str]()
+    for unit, length in _PIECES:
+        number, left = divmod(left, length)
+        if number or pieces:
+            pieces.append(f"{number}{unit}" if number else "")
+    return "".join(pieces[:2]) or "0s"
+
+
+def value_text(key: str, value: Any, now: datetime) -> str:
+    """Return a value as people read it; the key says what it is."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int() | float() if key.endswith("_us"):
+            return span_text(value / 1_000_000)
+        case float():
+            return f"{value:g}"
+        case str() if is_time(key):
+            return _time_text(value, now)
+        case dict():
+            return ", ".join(
+                f"{name} {value_text(name, item, now)}" for name, item in object_of(value).items()
+            )
+        case list():
+            return ", ".join(_item_text(item, now) for item in array_of(value))
+        case _:
+            return clean(str(value))
+
+
+def _item_text(item: Any, now: datetime) -> str:
+    if is_object(item):  # a step of a policy: its kind, then what it is about
+        return " ".join(
+            value_text(name, part, now) for name, part in object_of(item).items() if part is not None
+        )
+    return value_text("", item, now)
+
+
+def is_time(key: str) -> bool:
+    """Return whether values under this key are instants."""
+    return key == "at" or key.endswith(("_at", "_by", "_until", "_since"))
+
+
+def _time_text(value: str, now: datetime) -> str:
+    try:
+        return age(datetime.fromisoformat(value), now)
+    except (ValueError, TypeError):
+        return clean(value)
+
+
+def colorful() -> bool:
+    """Return whether standard output is a terminal that likes colours."""
+    import os
+
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
+    """Return aligned lines; on a terminal the widest column gives way."""
+    widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]
+    if sys.stdout.isatty():
+        over = sum(widths) + len(_GAP) * (len(widths) - 1) - shutil.get_terminal_size().columns
+        widest = widths.index(max(widths))
+        widths[widest] = max(min(_NARROW, widths[widest]), widths[widest] - max(over, 0))
+    color = colorful()
+    title = _GAP.join(_cell(name.upper(), size) for name, size in zip(head, widths, strict=True)).rstrip()
+    lines = [click.style(title, bold=True) if color else title]
+    for row in rows:
+        cells = [
+            _painted(_cell(text, size), text, color=color) for text, size in zip(row, widths, strict=True)
+        ]
+        lines.append(_GAP.join(cells).rstrip())
+    return lines
+
+
+def _cell(text: str, size: int) -> str:
+    short = cut(text, size)
+    return short + " " * (size - width(short))
+
+
+def _painted(cell: str, word: str, *, color: bool) -> str:
+    return click.style(cell, fg=_COLOR_OF[word]) if color and word in _COLOR_OF else cell

@@ -1,0 +1,121 @@
+"""Commands made from the operations: one verb, one name at every door."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+import msgspec
+from msgspec import Struct
+
+from contracts.operations import ALL, Operation
+from rollcall.cli.extras import EXTRAS
+from rollcall.cli.failures import USAGE, Failed, Refused
+from rollcall.cli.kinds import body, parameters
+from rollcall.cli.setting import Caller, caller_options
+from rollcall.cli.words import after, after_refusal
+
+_NOUNS: Final = {
+    "agent": "Agents: who they are, how they are.",
+    "dlq": "Dead letters: what could not be handled.",
+    "policy": "Escalation policies: what happens when nobody answers.",
+    "task": "Tasks: what is to be done, and who does it.",
+}
+
+
+def of_agents() -> list[str]:
+    """Return the verbs of agents."""
+    return [operation.command for operation in ALL if operation.scope == "agent"]
+
+
+def of_operators() -> list[str]:
+    """Return the nouns and verbs of operators."""
+    words = (operation.command.split()[0] for operation in ALL if operation.scope == "operator")
+    return sorted(dict.fromkeys(words))
+
+
+def find(name: str) -> click.Command | None:
+    """Return the command, or group of commands, of this name."""
+    group = {
+        verb: operation
+        for operation in ALL
+        for noun, _, verb in [operation.command.partition(" ")]
+        if noun == name and verb
+    }
+    if group:
+        commands = {verb: command(operation, verb) for verb, operation in group.items()}
+        return click.Group(name, commands=commands, help=_NOUNS.get(name))
+    for operation in ALL:
+        if name == operation.command:
+            return command(operation, name)
+        if name in operation.aliases:
+            return command(operation, name, hidden=True)
+    return None
+
+
+def command(operation: Operation, name: str, *, hidden: bool = False) -> click.Command:
+    """Return the command for one operation."""
+    extra = EXTRAS.get(operation.name)
+
+    def callback(caller: Caller, **values: Any) -> None:
+        if extra:
+            values = extra.values(values, caller)
+        params = checked(operation, values)
+        if extra and extra.run:
+            extra.run(caller, operation, params)
+        else:
+            ask(caller, operation, params)
+
+    own = list(parameters(operation.params, operation.arguments))
+    if extra:
+        own = extra.parameters(own)
+    made = click.Command(
+        name,
+        callback=callback,
+        params=own,
+        help=operation.summary if not hidden else f"{operation.summary} (the same as `{operation.command}`)",
+        hidden=hidden,
+    )
+    return caller_options(made, operation.scope)
+
+
+def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:
+    """Return the parameters; a command gets an id of its own."""
+    given = dict(values)
+    if not operation.query and given.get("command_id") is None:
+        given["command_id"] = str(uuid.uuid4())
+    try:
+        return body(operation.params, given)
+    except msgspec.ValidationError as error:
+        raise Failed(str(error), USAGE) from error
+
+
+def ask(caller: Caller, operation: Operation, params: Struct) -> None:
+    """Ask, and show the answer."""
+    from rollcall.cli import wire
+
+    try:
+        data = wire.run(
+            lambda: wire.exchange(caller.settings, operation, caller.name, params, timeout_s=caller.timeout_s)
+        )
+    except wire.RefusedError as error:
+        raise refused(caller, operation, params, error) from error
+    told(caller, operation, params, data)
+
+
+def refused(caller: Caller, operation: Operation, params: Struct, error: Any) -> Refused:
+    """Return the failure for a refusal."""
+    hint = after_refusal(error.problem.code, params) if operation.scope == "agent" else ""
+    return Refused(error.problem, hint=hint, as_json=caller.form != "table")
+
+
+def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> None:
+    """Show an answer and, to an agent, what to run next."""
+    from rollcall.cli.show import show
+
+    result = msgspec.json.decode(data)
+    show(operation.name, data, caller.form)
+    if operation.scope == "agent":
+        click.echo(f"next: {after(operation.name, params, result)}", err=True)
+    elif result.get("next") is not None:
+        click.echo(f"more: the same with --after {result['next']}", err=True)

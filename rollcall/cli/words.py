@@ -1,0 +1,90 @@
+"""What each option means, and what to run next."""
+
+from typing import Any, Final
+
+HELP: Final = {
+    "accept_minutes": "How long its agent may take to accept it.",
+    "active": "Whether it may be given anything.",
+    "after": "Begin after this number: the `next` of the page before.",
+    "agent": "An agent's name.",
+    "all": "Also those that are not active.",
+    "assignment": "The number of the assignment, as the ping says it.",
+    "attempt": "The attempt of the ping that this answers.",
+    "beats": "Whether it sends heartbeats.",
+    "capabilities": "What it can do, or what the task needs: words with commas, or the option again.",
+    "capacity": "How many tasks it holds at once.",
+    "command_id": "Repeat a command under its own id; it is carried out once.",
+    "depends_on": "Keys of tasks that must be done before: words with commas, or the option again.",
+    "description": "All that its agent has to know.",
+    "due_at": "When it must be done, such as 2026-01-31T12:00:00Z.",
+    "endpoint_url": "Where it is told over HTTP.",
+    "final": "Nobody else can do it either: the task ends.",
+    "incarnation": "The incarnation of the store that this answers.",
+    "interval_s": "Seconds between its heartbeats.",
+    "key": "Your own name for it; the same key is not made twice.",
+    "kind": "main_agent takes over in the end; sub_agent is any other.",
+    "limit": "How many at most.",
+    "minutes": "In how many minutes.",
+    "name": "Its name: letters, digits, _ and -.",
+    "note": "What was done since the last note; only a new note restarts the clock.",
+    "on": "What the wait is for.",
+    "ping_interval_minutes": "Minutes between pings.",
+    "pings_enabled": "Whether its agent is pinged.",
+    "policy": "The escalation policy.",
+    "priority": "P0 is the most urgent.",
+    "project": "What it belongs to.",
+    "quarantined": "Whether it is kept from all work.",
+    "reason": "Why, in your own words.",
+    "result": "What came out, in your own words.",
+    "resume_at": "When the wait will be over, such as 2026-01-31T12:00:00Z.",
+    "seq": "The number of the dead letter.",
+    "session": "Which run of the agent this is; any word of letters, digits, _ and -.",
+    "status": "Only those in this state.",
+    "steps": "retry, peer[:capability=WORD], main, notify[:who=NAME]; again for each step, or @FILE.",
+    "task": "The number of the task.",
+    "text": "What to say.",
+    "timeout_minutes": "Minutes that it may take to accept an assignment.",
+    "title": "What is to be done, in a few words.",
+    "to": "Who should take it; without a name, Rollcall chooses.",
+    "who": "Whom, by name.",
+}
+
+_PROGRESS: Final = 'rollcall progress {0} "what you did"   (or: rollcall done {0})'
+_NEXT: Final = "rollcall next"
+_AFTER: Final = {
+    "assignment.ack": _PROGRESS,
+    "assignment.progress": _PROGRESS,
+    "assignment.wait": "rollcall resume {0}   (when the wait is over)",
+    "assignment.resume": _PROGRESS,
+    "assignment.snooze": "rollcall next   (or, to begin now: rollcall unsnooze {0})",
+    "assignment.unsnooze": "rollcall ack {0}",
+    "agent.leave": "rollcall join SESSION   (when you are back)",
+}
+_OWED: Final = {"pending": "rollcall ack {0}   (or: rollcall decline {0})", "acknowledged": _PROGRESS}
+_REFUSED: Final = {
+    "superseded": "rollcall next   (and stop working on it)",
+    "already_final": "rollcall next   (and stop working on it)",
+    "not_found": "rollcall sync   (what you hold)",
+    "not_allowed_now": "rollcall sync   (what you hold, and in which state)",
+    "other_incarnation": "rollcall sync   (the store was restored)",
+    "stale_session": "rollcall join SESSION   (a new one)",
+    "rejoin_required": "rollcall join SESSION",
+    "snooze_limit": "rollcall ack {0}   (or: rollcall decline {0})",
+    "nobody_eligible": "rollcall release {0}   (or keep it)",
+}
+_AGAIN: Final = "the same command again: it is carried out once"
+
+
+def after(operation: str, params: Any, result: Any) -> str:
+    """Return what an agent runs next, after an answer."""
+    lease = result.get("lease")
+    if lease:
+        return _OWED.get(lease["status"], _NEXT).format(lease["assignment"])
+    return _AFTER.get(operation, _NEXT).format(getattr(params, "assignment", ""))
+
+
+def after_refusal(code: str, params: Any) -> str:
+    """Return what an agent runs next, after a refusal."""
+    return _REFUSED.get(code, _AGAIN if code in {"unavailable", "overloaded"} else _NEXT).format(
+        getattr(params, "assignment", "")
+    )
