@@ -174,7 +174,7 @@ class Escalation(Struct, frozen=True, kw_only=True):
     policy: str
     steps: tuple[PolicyStep, ...]
     position: int = 0  # the next step to try
-    taken: int = 0  # steps that moved or told somebody
+    taken: int = 0  # bit n is set: step n moved or told somebody; the others up to `position` were skipped
     started_at: int
     ended_at: int | None = None
     end_reason: str | None = None
@@ -245,3 +245,30 @@ class Hold(Struct, frozen=True, kw_only=True):
 
     start_at: int
     end_at: int
+
+
+class Tally(Struct, frozen=True, kw_only=True):
+    """How many rows stand under one word."""
+
+    name: str
+    count: int
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """What somebody has to look at, and the oldest instants that are still to be served."""
+
+    exhausted: int
+    quarantined: int
+    outbox: int
+    outbox_at: int | None
+    ping_at: int | None
+    deadline_at: int | None
+
+
+class Process(Struct, frozen=True, kw_only=True):
+    """A process and when it last had a live bus."""
+
+    id: str
+    service: str
+    started_at: int
+    bus_ok_at: int
