@@ -6,13 +6,13 @@ from typing import Final
 from rollcall.settings import Settings, format_duration
 
 _FROM_OTHERS: Final = {"NATS_CREDS": "nats.creds", "NATS_URL": "nats.url"}
-_MINUTES: Final = {
-    "DEFAULT_PING_INTERVAL_MINUTES": "timers.ping_interval",
-    "DEFAULT_AGENT_TIMEOUT_MINUTES": "timers.accept_sub",
-    "SUB_AGENT_TIMEOUT_MINUTES": "timers.accept_sub",
-    "RUTO_TIMEOUT_MINUTES": "timers.accept_main",
+MINUTES: Final = {
+    "DEFAULT_PING_INTERVALMINUTES": "timers.ping_interval",
+    "DEFAULT_AGENT_TIMEOUTMINUTES": "timers.accept_sub",
+    "SUB_AGENT_TIMEOUTMINUTES": "timers.accept_sub",
+    "RUTO_TIMEOUTMINUTES": "timers.accept_main",
 }
-_UNUSED: Final = {
+UNUSED: Final = {
     "WORKER_INTERVAL_SECONDS": "is not used: due work is found by its time, within a second",
     "API_AUTH_TOKEN": "is not used yet: there is no HTTP door so far",
     "API_BASE_URL": "is not used yet: there is no HTTP door so far",
@@ -33,8 +33,8 @@ def from_others(environ: Mapping[str, str]) -> list[Found]:
 def from_seed(environ: Mapping[str, str]) -> tuple[list[Found], list[str]]:
     """Return what older variables say, and a warning for each of them."""
     found: list[Found] = []
-    warnings = [f"{name} {why}" for name, why in _UNUSED.items() if name in environ]
-    for name, key in _MINUTES.items():
+    warnings = [f"{name} {why}" for name, why in UNUSED.items() if name in environ]
+    for name, key in MINUTES.items():
         if name in environ:
             found.append((key, f"{environ[name].strip()}m", name))
     if environ.get("DATABASE_URL", "").startswith("sqlite:///"):  # any other is another program's

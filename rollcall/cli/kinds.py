@@ -1,10 +1,10 @@
 """Turns the fields of an operation's parameters into options and arguments."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import click
 import msgspec
@@ -42,7 +42,7 @@ class Text(click.ParamType[str]):
 
     def __init__(self, kind: StrType, form: str) -> None:
         meta = msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=kind.pattern)
-        self.type: Any = _annotated(str, meta)
+        self.type: Any = Annotated[str, meta]
         self.form = form or _limits(kind)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -203,9 +203,9 @@ def _kind(kind: Type, field: Field) -> click.ParamType[Any]:
 def _text(kind: Type) -> Text:
     form = ""
     while isinstance(kind, Metadata):
-        annotated: Any = kind  # msgspec leaves its dicts untyped
-        form = form or (annotated.extra_json_schema or {}).get("description", "")
-        kind = annotated.type
+        schema = object_of(getattr(kind, "extra_json_schema", None))  # msgspec leaves its dicts untyped
+        form = form or str(schema.get("description", ""))
+        kind = kind.type
     assert isinstance(kind, StrType), kind  # noqa: S101 - a new type of field needs its own reader
     return Text(kind, form)
 
@@ -226,21 +226,18 @@ def _limits(kind: StrType) -> str:
     return f"{kind.min_length or 0} to {kind.max_length or 'any number of'} characters"
 
 
-def _annotated(kind: type, meta: msgspec.Meta) -> Any:
-    from typing import Annotated
-
-    make: Callable[[Any], Any] = Annotated.__class_getitem__  # type: ignore[attr-defined]
-    return make((kind, meta))
+def is_repeated(value: Any) -> bool:
+    """Return whether the value is that of an option that may be repeated."""
+    return isinstance(value, tuple)
 
 
 def body(params: type[Struct], values: dict[str, Any]) -> Struct:
     """Return the parameters that were given, checked; what was not given stays absent."""
     given: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, tuple):  # an option that may be repeated: each use may carry several
-            parts: Any = value
-            if parts:
-                given[name] = list(chain.from_iterable(parts))
+        if is_repeated(value):
+            if value:
+                given[name] = list(chain.from_iterable(value))  # each use may carry several
         elif value is not None:
             given[name] = None if value is CLEAR else value
     return msgspec.convert(given, params)

@@ -112,7 +112,7 @@ async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncG
                 inbox_prefix=f"_INBOX_{subjects.name(who)}",
                 error_cb=found.note,
                 allow_reconnect=lasting,
-                max_reconnect_attempts=-1,
+                max_reconnect_attempts=1,  # the first connect would never give up with -1
                 reconnect_time_wait=1,
                 connect_timeout=int(CONNECT_S),
                 user_credentials=str(settings.nats.creds) if settings.nats.creds else None,
@@ -121,6 +121,7 @@ async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncG
         with suppress(ne.Error, OSError):
             await found.client.close()
         raise _unreachable(found, url, error) from error
+    found.client.options["max_reconnect_attempts"] = -1
     try:
         yield found
     finally:
