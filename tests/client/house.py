@@ -60,8 +60,8 @@ class House:
         await self.client.publish(f"{ROOT}.{subject}", json.dumps(body).encode(), headers=headers or None)
         await self.client.flush()
 
-    async def ping(self, assignment: int, attempt: int = 1, **more: Any) -> None:
-        await self.say(f"ping.builder.{assignment}", ping(assignment, attempt, **more))
+    async def ping(self, assignment: int, attempt: int = 1, *, agent: str = "builder", **more: Any) -> None:
+        await self.say(f"ping.{agent}.{assignment}", ping(assignment, attempt, **more))
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait until it holds, looking again at each message."""
@@ -116,32 +116,46 @@ async def furnished(folder: Path) -> AsyncIterator[tuple[House, Server]]:
 
 
 class Guarded(Server):
-    """A server on which `builder` may do what `allowed` says, and `house` may do everything."""
+    """A server on which one agent may do what `allowed` says, and `house` may do everything."""
 
+    agent: str = "builder"
     allowed: str = ""
 
     def _config(self, port: int) -> str:
         users = (
-            "{ user: house, password: h }, "
-            f"{{ user: builder, password: b, permissions: {{ {self.allowed} }} }}"
+            "{ user: house, password: secret }, "
+            f"{{ user: {self.agent}, password: secret, permissions: {{ {self.allowed} }} }}"
         )
-        return super()._config(port) + f"authorization {{ users: [ {users} ] }}\n"
+        # nats.js takes no user from a URL: whoever says nothing is the agent, too
+        return super()._config(port) + f"no_auth_user: {self.agent}\nauthorization {{ users: [ {users} ] }}\n"
 
     def url_of(self, user: str) -> str:
-        return f"nats://{user}:{user[0]}@{self.address}"
+        return f"nats://{user}:secret@{self.address}"
+
+
+def may_publish(agent: str) -> list[str]:
+    """Return the template of an agent's permissions: where it may publish."""
+    return [f"{ROOT}.ack.{agent}.*", f"{ROOT}.cmd.agent.{agent}.*", f"{ROOT}.hb.{agent}"]
+
+
+def may_hear(agent: str) -> list[str]:
+    """Return the same for where it may subscribe."""
+    return [*(f"{ROOT}.{word}.{agent}.*" for word in ("ping", "answer", "notice")), f"_INBOX_{agent}.>"]
 
 
 @asynccontextmanager
 async def guarded(
-    folder: Path, *, publish: list[str], subscribe: list[str]
+    folder: Path, *, publish: list[str], subscribe: list[str], agent: str = "builder"
 ) -> AsyncIterator[tuple[House, Guarded]]:
-    """Run a server that keeps `builder` to these subjects; there are no streams."""
+    """Run a server that keeps the agent to these subjects."""
     lists = {"publish": publish, "subscribe": subscribe}
     server = Guarded(folder, durability="relaxed")
+    server.agent = agent
     server.allowed = ", ".join(f"{verb}: [{', '.join(map(quoted, names))}]" for verb, names in lists.items())
     await server.start()
     client = await connect(server.url_of("house"), name="house", timeout_s=5)
     try:
+        await client.jetstream().add_stream(name="ROLLCALL_ACKS", subjects=[f"{ROOT}.ack.*.*"])
         yield await House(client).open(), server
     finally:
         await client.close()

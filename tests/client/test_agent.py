@@ -260,9 +260,6 @@ def test_a_promise_without_a_connection_says_so() -> None:
     assert held.withdrawn is None
 
 
-VECTORS = sorted((Path(__file__).parents[2] / "contracts/vectors").glob("*.json"))
-
-
 def test_the_client_needs_nothing_of_ours() -> None:
     check = (
         "import sys; from rollcall import Agent; "

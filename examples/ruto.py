@@ -1,0 +1,19 @@
+"""A main agent: whatever nobody else answered for reaches it, and it sees to it."""
+
+import asyncio
+import sys
+
+from rollcall import Agent
+
+
+async def main(name: str) -> None:
+    """See to everything, one after the other."""
+    async with Agent(name, interval_s=1) as me:
+        async for ping in me.pings():
+            await ping.ack()
+            await asyncio.sleep(0.3)
+            whose = f", which {ping.escalated_from} left" if ping.escalated_from else ""
+            await ping.complete(f"saw to it{whose}")
+
+
+asyncio.run(main(*sys.argv[1:2] or ["Ruto"]))

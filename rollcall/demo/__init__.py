@@ -1,0 +1,1 @@
+"""A minute of agents at work."""
