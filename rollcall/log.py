@@ -16,7 +16,8 @@ from structlog.typing import EventDict, Processor
 
 MASK: Final = "***"
 _SECRET_KEY: Final = re.compile(
-    r"token|secret|passw|credential|\bcreds\b|authorization|api_?key|\bseed\b|\bjwt\b|cookie", re.IGNORECASE
+    r"token(?!s)|secret|passw|credential|\bcreds\b|authorization|api_?key|\bseed\b|\bjwt\b|cookie",
+    re.IGNORECASE,
 )
 _SECRET_TEXT: Final = re.compile(
     r"(?P<address>://)[^@/\s]+@"  # a name and password in an address

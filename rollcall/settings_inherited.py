@@ -7,10 +7,10 @@ from rollcall.settings import Settings, format_duration
 
 _FROM_OTHERS: Final = {"NATS_CREDS": "nats.creds", "NATS_URL": "nats.url"}
 MINUTES: Final = {
-    "DEFAULT_PING_INTERVALMINUTES": "timers.ping_interval",
-    "DEFAULT_AGENT_TIMEOUTMINUTES": "timers.accept_sub",
-    "SUB_AGENT_TIMEOUTMINUTES": "timers.accept_sub",
-    "RUTO_TIMEOUTMINUTES": "timers.accept_main",
+    "DEFAULT_PING_INTERVAL_MINUTES": "timers.ping_interval",
+    "DEFAULT_AGENT_TIMEOUT_MINUTES": "timers.accept_sub",
+    "SUB_AGENT_TIMEOUT_MINUTES": "timers.accept_sub",
+    "RUTO_TIMEOUT_MINUTES": "timers.accept_main",
 }
 UNUSED: Final = {
     "WORKER_INTERVAL_SECONDS": "is not used: due work is found by its time, within a second",
