@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -270,8 +271,7 @@ async def test_closing_survives_a_server_that_goes_in_the_midst_of_it(
         await client.close()
         assert len(resets) == 1
         assert client.is_closed
-        waiting = subscription._wait_for_msgs_task
-        assert waiting is not None
+        waiting = cast("asyncio.Task[None]", subscription._wait_for_msgs_task)
         await until(waiting.done)
 
 
