@@ -1,0 +1,92 @@
+"""Agents: registered, changed, shown."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import UNSET, UnsetType, structs
+
+from contracts.errors import ExistsError, NotFoundError
+from contracts.messages import AgentSpec
+from contracts.operations.agents import AddParams, AgentRef, ListResult, SetParams, ShowResult
+from contracts.records import OPEN_STATUSES, Agent
+from contracts.views import AgentView, AssignmentView
+from contracts.views import view as view_of
+from contracts.work import Changes, View
+from domain.draft import Draft
+from domain.projection import project, put_agent
+from domain.timers import Timers
+
+MAIN_CAPACITY = 10
+
+
+def add(
+    view: View,
+    now: int,
+    params: AddParams | AgentSpec,
+    *,
+    actor: str,
+    timers: Timers,
+    cause: str | None = None,
+) -> Changes:
+    """Register an agent."""
+    draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
+    known = draft.find_agent(params.name)
+    if known is not None:
+        raise ExistsError(f"there is an agent {known.name}", agent=known.name)
+    main = params.kind == "main_agent"
+    capacity, minutes = params.capacity, params.timeout_minutes
+    usual_us = timers.accept_main_us if main else timers.accept_sub_us
+    agent = Agent(
+        id=view.new_id("agents"),
+        name=params.name,
+        kind=params.kind,
+        capabilities=tuple(dict.fromkeys(params.capabilities)),
+        capacity=(MAIN_CAPACITY if main else 1) if capacity is None else capacity,
+        timeout_us=usual_us if minutes is None else minutes * timers.minute_us,
+        beats=params.beats,
+        endpoint_url=params.endpoint_url,
+        created_at=now,
+        status_since=now,
+    )
+    status, why = project(agent)
+    agent = structs.replace(agent, status=status, status_why=why)
+    draft.put(agent)
+    draft.fact(agent, "registered", kind=agent.kind, capacity=agent.capacity, status=status)
+    draft.wake("assigner")
+    return draft.changes(AgentRef(id=agent.id, name=agent.name))
+
+
+def set_agent(
+    view: View, now: int, params: SetParams, *, actor: str, timers: Timers, cause: str | None = None
+) -> Changes:
+    """Change an agent; what it holds stays with it."""
+    draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
+    agent = draft.agent(params.name)
+    names = ("capabilities", "capacity", "beats", "active", "quarantined")
+    changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
+    if not isinstance(params.timeout_minutes, UnsetType):
+        changes["timeout_us"] = params.timeout_minutes * timers.minute_us
+    if changes.get("beats") == "none" or changes.get("active") is False:
+        changes |= {"silent_at": None, "suspect": False}
+    after = put_agent(draft, structs.replace(agent, **changes))
+    draft.fact(after, "changed", fields=sorted(changes))
+    return draft.changes(AgentRef(id=agent.id, name=agent.name))
+
+
+def listed(rows: Sequence[Agent]) -> ListResult:
+    """Return the agents for readers."""
+    return ListResult(items=tuple(view_of(row, AgentView) for row in rows))
+
+
+def shown(view: View, name: str) -> ShowResult:
+    """Return an agent with what it holds."""
+    agent = view.agents.get(name.lower())
+    if agent is None:
+        raise NotFoundError(f"there is no agent {name}")
+    held = (
+        row for row in view.assignments.values() if row.agent == agent.name and row.status in OPEN_STATUSES
+    )
+    return ShowResult(
+        agent=view_of(agent, AgentView),
+        assignments=tuple(view_of(row, AssignmentView) for row in sorted(held, key=lambda row: row.id)),
+    )

@@ -1,0 +1,63 @@
+"""Which clock of an assignment has run out, holds and answers on their way taken into account."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from contracts.records import Assignment, Hold
+from contracts.work import View
+from domain.timers import Timers
+
+Clock = Literal[
+    "accept_by_missed", "progress_by_missed", "repeat_due", "wait_over", "wait_limit_missed", "snooze_over"
+]
+
+
+class Running(Struct, frozen=True):
+    """The one clock that an open assignment's status runs, and when it is really due."""
+
+    event: Clock
+    due_at: int
+    judged_at: int  # when it may be looked at: later than due while answers are on their way
+
+
+def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | None:
+    """Return the running clock, or None for a row that is flagged and runs none."""
+    if row.snooze_until is not None:
+        return Running("snooze_over", row.snooze_until, row.snooze_until)
+    if row.wait_until is not None:
+        if row.resume_at is not None:
+            return Running("wait_over", row.wait_until, row.wait_until)
+        due = held_up(row.wait_until, row.wait_until - timers.wait_limit_us, view.holds)
+        return Running("wait_limit_missed", due, due)
+    clock = row.accept_by or row.progress_by
+    if clock is None:
+        return None
+    due = held_up(clock, clock - _length(row, timers), view.holds)
+    handled = view.answers_until is not None and due <= view.answers_until
+    return Running(_missed(row), due, due if handled else max(due, now + timers.recheck_us))
+
+
+def held_up(clock: int, start: int, holds: Sequence[Hold]) -> int:
+    """Return the clock moved by the time in which the bus was down while it ran."""
+    for hold in sorted(holds, key=lambda hold: hold.start_at):
+        begins = max(hold.start_at, start)
+        if begins < clock and hold.end_at > begins:
+            clock += hold.end_at - begins
+            start = hold.end_at
+    return clock
+
+
+def _missed(row: Assignment) -> Clock:
+    if row.repeats or row.exhausted:
+        return "repeat_due"
+    return "accept_by_missed" if row.status == "pending" else "progress_by_missed"
+
+
+def _length(row: Assignment, timers: Timers) -> int:
+    """Return how long the running clock runs at most: its start may be taken for too early, not too late."""
+    if row.repeats:
+        return timers.repeat_us(row.repeats)
+    whole = row.accept_us if row.status == "pending" else row.act_us + timers.defer_us * row.deferred
+    return max(whole, timers.resume_min_us)

@@ -1,0 +1,50 @@
+"""When an agent is pinged, and what is owed."""
+
+from msgspec import structs
+
+from contracts.records import Assignment, PingRow
+from contracts.work import Changes, View
+from domain.draft import Draft
+from domain.leases import unanswered
+from domain.timers import Timers
+
+
+def owed(row: Assignment, now: int) -> bool:
+    """Tell whether the holder owes an answer: to the offer, to a ping, or because it is time to ask."""
+    if row.status == "pending":
+        return True
+    due = row.ping_at is not None and row.ping_at <= now
+    return row.status == "acknowledged" and (due or unanswered(row))
+
+
+def ping(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
+    """Send the ping that is due and set the time of the next; its record is the history, not a fact."""
+    draft = Draft(view, now, actor="rollcall:pinger", timers=timers)
+    row = draft.assignment(assignment_id)
+    if row.ping_at is None or row.ping_at > now:
+        return draft.changes()
+    attempt = row.attempt + 1
+    after = structs.replace(row, attempt=attempt, last_ping_at=now, ping_at=_next(row, attempt, now, timers))
+    task = structs.replace(draft.task(row.task_id), last_ping_at=now)
+    draft.put(after)
+    draft.put(task)
+    draft.ping(
+        PingRow(
+            assignment_id=row.id,
+            attempt=attempt,
+            agent=row.agent,
+            incarnation=view.incarnation,
+            due_at=row.ping_at,
+            sent_at=now,
+        )
+    )
+    draft.post_ping(after, task)
+    return draft.changes()
+
+
+def _next(row: Assignment, attempt: int, now: int, timers: Timers) -> int | None:
+    if row.repeats or row.exhausted:
+        return None  # the escalator's repeats set the pace
+    if row.status == "pending" and attempt == 1:
+        return now + min(timers.ping_first_us, row.ping_interval_us)
+    return now + row.ping_interval_us

@@ -1,0 +1,153 @@
+"""Presence: joining, beating, leaving, falling silent; and what an agent is told when it is back."""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from contracts.codec import instant
+from contracts.errors import NotFoundError, RejoinRequiredError, StaleSessionError
+from contracts.messages import Beat, Notice
+from contracts.operations.answers import JoinParams, LeaveParams, LeaveResult, NextResult
+from contracts.records import OPEN_STATUSES, Agent, Assignment, NoticeRow
+from contracts.views import Lease, SyncView
+from contracts.work import Changes, View
+from domain.draft import Draft, ping_message
+from domain.pinging import owed
+from domain.projection import project, put_agent
+from domain.timers import SECOND_US, Timers
+
+__all__ = ["beat", "join", "leave", "next_owed", "project", "silent", "sync"]
+
+
+def join(
+    view: View, now: int, agent: str, params: JoinParams, *, notices: Sequence[NoticeRow] = (), timers: Timers
+) -> Changes:
+    """Take an agent's word that it is there; the newest session counts, capabilities get only fewer."""
+    draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=params.command_id)
+    known = _known(view, agent)
+    kept = known.capabilities
+    if params.capabilities is not None:
+        kept = tuple(name for name in kept if name in params.capabilities)
+    interval_us = params.interval_s * SECOND_US
+    after = structs.replace(
+        known,
+        session=params.session,
+        joined_at=now,
+        left_at=None,
+        beat_at=now,
+        beat_interval_us=interval_us,
+        silent_at=_silent_at(known, now, interval_us, timers),
+        suspect=False,
+        capabilities=kept,
+    )
+    after = put_agent(draft, after)
+    if params.session != known.session or known.left_at is not None:
+        draft.fact(after, "joined", capabilities=list(kept), leases=after.leases)
+        draft.wake("assigner")
+    return draft.changes(_sync(view, after, now, notices))
+
+
+def leave(view: View, now: int, agent: str, params: LeaveParams, *, timers: Timers) -> Changes:
+    """Take an agent's word that it goes; it keeps its leases, and their clocks judge it."""
+    draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=params.command_id)
+    known = _known(view, agent)
+    if params.session is not None and params.session != known.session:
+        raise StaleSessionError(f"another session speaks for {known.name} now")
+    if known.left_at is None:
+        after = structs.replace(known, left_at=now, silent_at=None, suspect=False)
+        draft.fact(put_agent(draft, after), "left", leases=known.leases)
+    return draft.changes(LeaveResult(leases=known.leases))
+
+
+def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timers) -> Changes:
+    """Note a beat; it is answered only when it is wrong."""
+    known = view.agents.get(agent.lower())
+    if known is None or not known.active:
+        raise RejoinRequiredError(f"there is no active agent {agent}")
+    if known.joined_at is None or known.left_at is not None:
+        raise RejoinRequiredError(f"{known.name} has not joined")
+    if beat.session is not None and beat.session != known.session:
+        raise RejoinRequiredError(f"another session speaks for {known.name} now")
+    draft = Draft(view, now, actor=f"agent:{agent}", timers=timers)
+    heard_at = max(min(at, now), known.beat_at or 0)
+    interval_us = max(1, beat.interval_s) * SECOND_US
+    put_agent(
+        draft,
+        structs.replace(
+            known,
+            beat_at=heard_at,
+            beat_interval_us=interval_us,
+            silent_at=_silent_at(known, heard_at, interval_us, timers),
+            suspect=False,
+        ),
+    )
+    return draft.changes()
+
+
+def silent(view: View, agent_id: int, now: int, timers: Timers) -> Changes:
+    """Hold an agent suspect whose beats were missed: it keeps its work and gets nothing new."""
+    draft = Draft(view, now, actor="rollcall:monitor", timers=timers)
+    known = next((agent for agent in view.agents.values() if agent.id == agent_id), None)
+    if known is not None and known.silent_at is not None and known.silent_at <= now:
+        put_agent(draft, structs.replace(known, suspect=True, silent_at=None))
+    return draft.changes()
+
+
+def sync(view: View, agent: str, now: int, *, notices: Sequence[NoticeRow] = ()) -> SyncView:
+    """Return all that an agent has to know after it was away."""
+    return _sync(view, _known(view, agent), now, notices)
+
+
+def next_owed(view: View, agent: str, now: int) -> NextResult:
+    """Return the most urgent lease that owes an answer, or none."""
+    known = _known(view, agent)
+    due = [row for row in _held(view, known) if owed(row, now)]
+    if not due:
+        return NextResult(status="none", retry=known.active)
+    first = min(due, key=lambda row: (view.tasks[row.task_id].priority, row.deadline_at or 0, row.id))
+    return NextResult(status="due", lease=_lease(view, first, now))
+
+
+def _known(view: View, name: str) -> Agent:
+    found = view.agents.get(name.lower())
+    if found is None or not found.active:
+        raise NotFoundError(f"there is no active agent {name}")
+    return found
+
+
+def _silent_at(agent: Agent, at: int, interval_us: int, timers: Timers) -> int | None:
+    return at + timers.beat_misses * interval_us if agent.beats == "required" else None
+
+
+def _sync(view: View, agent: Agent, now: int, notices: Sequence[NoticeRow]) -> SyncView:
+    told = (
+        Notice(kind=row.kind, assignment=row.assignment_id, text=row.text, at=instant(row.at))
+        for row in notices
+    )
+    return SyncView(
+        incarnation=view.incarnation,
+        agent=agent.name,
+        session=agent.session,
+        leases=tuple(_lease(view, row, now) for row in _held(view, agent)),
+        notices=tuple(told),
+    )
+
+
+def _held(view: View, agent: Agent) -> list[Assignment]:
+    rows = (row for row in view.assignments.values() if row.agent == agent.name)
+    return sorted((row for row in rows if row.status in OPEN_STATUSES), key=lambda row: row.id)
+
+
+def _lease(view: View, row: Assignment, now: int) -> Lease:
+    task = view.tasks[row.task_id]
+    return Lease(
+        assignment=row.id,
+        task=row.task_id,
+        title=task.title,
+        epoch=row.epoch,
+        status=row.status,
+        accept_by=None if row.accept_by is None else instant(row.accept_by),
+        progress_by=None if row.progress_by is None else instant(row.progress_by),
+        snooze_until=None if row.snooze_until is None else instant(row.snooze_until),
+        ping=ping_message(row, task, view.incarnation, now) if owed(row, now) else None,
+    )

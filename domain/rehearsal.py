@@ -1,0 +1,70 @@
+"""A view on which decisions can be tried: it takes their changes and writes nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from contracts.limits import INT_MAX
+from contracts.records import Agent, Assignment, Escalation, Hold, Policy, Task
+from contracts.work import Changes, Lookup, View
+
+
+class Rehearsal:
+    """The rows of another view, and what was tried on top of them; no lot, no hold, no answer on its way."""
+
+    def __init__(self, view: View) -> None:
+        """Begin with the rows as they are."""
+        self.view = view
+        self.assignments: dict[int, Assignment] = dict(view.assignments)
+        self.tasks: dict[int, Task] = dict(view.tasks)
+        self.agents: dict[str, Agent] = dict(view.agents)
+        self.escalations: dict[int, Escalation] = dict(view.escalations)
+        self.policies: dict[str, Policy] = dict(view.policies)
+        self.barred: dict[int, frozenset[str]] = dict(view.excluded)
+        self.agents.update((agent.name.lower(), agent) for agent in view.candidates)
+        self._last_id = INT_MAX // 2
+
+    incarnation = "rehearsal"
+    answers_until: int | None = INT_MAX
+    holds: Sequence[Hold] = ()
+    dependents: Mapping[int, tuple[int, ...]] = {}
+    rows: Mapping[Lookup, Sequence[Any]] = {}
+    task_ids: Mapping[str, int] = {}
+
+    @property
+    def candidates(self) -> Sequence[Agent]:
+        """Return everybody that is known; whoever has no room is kept out by the rules."""
+        return list(self.agents.values())
+
+    @property
+    def excluded(self) -> Mapping[int, frozenset[str]]:
+        """Return who has had the tasks."""
+        return self.barred
+
+    def new_id(self, table: str) -> int:
+        """Return an id that no row has."""
+        self._last_id += 1
+        return self._last_id
+
+    def draw(self) -> float:
+        """Return the same lot each time."""
+        return 0.0
+
+    def take(self, changes: Changes) -> None:
+        """Let the next decision see what this one changed."""
+        for agent in changes.agents:
+            self.agents[agent.name.lower()] = _written(agent)
+        for task in changes.tasks:
+            self.tasks[task.id] = _written(task)
+        for escalation in changes.escalations:
+            self.escalations[escalation.id] = _written(escalation)
+        for row in changes.assignments:
+            self.assignments[row.id] = _written(row)
+            if row.end_reason == "timed_out":
+                before = self.barred.get(row.task_id, frozenset())
+                self.barred[row.task_id] = before | {row.agent.lower()}
+
+
+def _written(record: Any) -> Any:
+    return structs.replace(record, version=record.version + 1)
