@@ -113,7 +113,7 @@ class Runtime:
             loops.start_soon(supervisor.keep, f"{name}.commands", commands.run)
             await self._serve(service, commands)
         for declared in service.listeners:
-            listener = ListenerLoop(declared, context=self.context, worker=self.worker)
+            listener = ListenerLoop(declared, context=self.context, worker=self.worker, casts=self.casts)
             loops.start_soon(supervisor.keep, f"{name}.{declared.subject}", listener.run)
             self._doors.append(
                 await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)
@@ -174,14 +174,14 @@ class Runtime:
         """Send replies, casts and doorbells; what the bus cannot take now is lost, as core messages may be."""
         while True:
             await self.casts.wait()
-            messages, wakes = self.casts.take()
+            messages, wakes = self.casts.take(self.ports.root)
             for service in wakes:
                 self.ring(service)
-                messages.append((subjects.wake(service), b"", ""))
+                messages.append((f"{self.ports.root}.{subjects.wake(service)}", b"", ""))
             for subject, body, traced in messages:
                 headers = {"traceparent": traced} if traced else None
                 try:
-                    await self.ports.bus.publish(f"{self.ports.root}.{subject}", body, headers=headers)
+                    await self.ports.bus.publish(subject, body, headers=headers)
                 except BusError as error:
                     log.debug("cast.lost", subject=subject, reason=str(error))
 

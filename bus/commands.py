@@ -10,6 +10,7 @@ import structlog
 
 from bus import trace
 from bus.api import BusError
+from bus.endpoints import INBOXES
 from bus.service import Delivery, Request
 from bus.work import internal_error
 from contracts import subjects
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bus.api import Incoming
     from bus.endpoints import MicroRequest
     from bus.service import Context, Endpoint, Listener
-    from bus.work import Worker
+    from bus.work import Casts, Worker
     from contracts.work import Unit
 
 log = structlog.get_logger(__name__)
@@ -136,27 +137,22 @@ class CommandLoop:
 
 
 class ListenerLoop:
-    """One core subject of one service: the newest message of each subject, handed over in batches."""
+    """One core subject of one service: the newest message of each key, handed over in batches."""
 
-    def __init__(self, listener: Listener, *, context: Context, worker: Worker) -> None:
+    def __init__(self, listener: Listener, *, context: Context, worker: Worker, casts: Casts) -> None:
         """Wire it; nothing runs yet."""
         self._listener = listener
         self._context = context
         self._worker = worker
+        self._casts = casts
         self._newest: dict[str, Delivery] = {}
         self._bell = anyio.Event()
 
-    @property
-    def subject(self) -> str:
-        """The subject to subscribe to, without the root."""
-        return self._listener.subject
-
     def accept(self, message: Incoming) -> None:
-        """Keep it until the next batch; an older one of the same subject goes."""
+        """Keep it until the next batch; an older one of the same key goes."""
         tokens = tuple(subjects.split(message.subject, self._context.root))
-        self._newest[message.subject] = Delivery(
-            tokens, message.data, self._context.clock.now(), message.reply
-        )
+        delivery = Delivery(tokens, message.data, self._context.clock.now(), message.reply)
+        self._newest[self._listener.key(delivery)] = delivery
         self._bell.set()
 
     async def run(self, stop: anyio.Event) -> None:
@@ -175,6 +171,20 @@ class ListenerLoop:
     async def flush(self) -> None:
         """Hand over what has come."""
         taken, self._newest = self._newest, {}
-        units = self._listener.units(list(taken.values()), self._context.clock.now())
-        if units:
-            await self._worker.run(units, [trace.following({}) for _ in units])
+        read = [(delivery, self._listener.unit(delivery)) for delivery in taken.values()]
+        ready = [(delivery, unit) for delivery, unit in read if unit is not None]
+        for start in range(0, len(ready), BATCH_MAX):
+            batch = ready[start : start + BATCH_MAX]
+            traces = [trace.following({}) for _ in batch]
+            results = await self._worker.run([unit for _, unit in batch], traces)
+            for (delivery, _), result, traced in zip(batch, results, traces, strict=True):
+                if isinstance(result, Committed):
+                    self._say(delivery, result, traced)
+
+    def _say(self, delivery: Delivery, result: Committed, traced: str) -> None:
+        said = self._listener.reply(delivery, result)
+        if said is None:
+            return
+        self._casts.put(said, traced)
+        if delivery.reply.startswith(INBOXES):
+            self._casts.answer(delivery.reply, said.body, traced)

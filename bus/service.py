@@ -106,10 +106,12 @@ class Inbox(Struct, frozen=True, kw_only=True):
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """Core messages, coalesced by subject and handed over in batches."""
+    """Core messages, handed over in batches; of those with one key only the newest counts."""
 
     subject: str  # without the root
-    units: Callable[[Sequence[Delivery], int], Sequence[Unit]]
+    key: Callable[[Delivery], str]
+    unit: Callable[[Delivery], Unit | None]  # None: cannot be read, and is nobody's harm
+    reply: Callable[[Delivery, Committed], Cast | None]  # best effort, when something has to be said
 
 
 class Duty(Struct, frozen=True, kw_only=True):

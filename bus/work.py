@@ -72,18 +72,24 @@ class Casts:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._messages: list[tuple[str, bytes, str]] = []
+        self._messages: list[tuple[str, bytes, str]] = []  # subject, body, traceparent
+        self._answers: list[tuple[str, bytes, str]] = []  # the same, to a subject that is not under the root
         self._wakes: set[str] = set()
         self._bell = anyio.Event()
 
     @property
     def waiting(self) -> int:
         """How many messages wait."""
-        return len(self._messages)
+        return len(self._messages) + len(self._answers)
 
     def put(self, cast: Cast, trace: str) -> None:
         """Queue a message."""
         self._messages.append((cast.subject, cast.body, trace))
+        self._bell.set()
+
+    def answer(self, inbox: str, body: bytes, trace: str) -> None:
+        """Queue an answer to somebody's inbox."""
+        self._answers.append((inbox, body, trace))
         self._bell.set()
 
     def wake(self, service: str) -> None:
@@ -93,13 +99,15 @@ class Casts:
 
     async def wait(self) -> None:
         """Wait until something is queued."""
-        if not self._messages and not self._wakes:
+        if not self.waiting and not self._wakes:
             self._bell = anyio.Event()
             await self._bell.wait()
 
-    def take(self) -> tuple[list[tuple[str, bytes, str]], set[str]]:
-        """Take all that is queued: messages as (subject, body, traceparent), and services to wake."""
-        messages, self._messages = self._messages, []
+    def take(self, root: str) -> tuple[list[tuple[str, bytes, str]], set[str]]:
+        """Take all that is queued: messages as (whole subject, body, traceparent), and services to wake."""
+        messages = [(f"{root}.{subject}", body, trace) for subject, body, trace in self._messages]
+        messages += self._answers
+        self._messages, self._answers = [], []
         wakes, self._wakes = self._wakes, set()
         return messages, wakes
 

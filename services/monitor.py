@@ -1,19 +1,17 @@
 """Monitor: who is there. Agents, joining, beating, leaving, and what the whole looks like."""
 
-from collections.abc import Sequence
-
 import structlog
-from domain.timers import Timers
 from msgspec import Struct
 
 from bus.service import Chore, Delivery, Duty, Endpoint, Inbox, Listener, Request
 from contracts import subjects
-from contracts.codec import decode
+from contracts.codec import decode, encode
 from contracts.errors import RollcallError
 from contracts.messages import Beat
 from contracts.operations import BY_NAME
-from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
+from contracts.work import Cast, Changes, Claim, Committed, Lookup, Needs, Unit, View
 from domain import agents, presence, status
+from domain.timers import Timers
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +41,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Beats."""
-        return (Listener(subject="hb.*", units=self._beats),)
+        return (Listener(subject="hb.*", key=_beating, unit=self._beat, reply=_beat_reply),)
 
     @property
     def duties(self) -> tuple[Duty, ...]:
@@ -56,20 +54,14 @@ class Monitor(Struct, frozen=True, kw_only=True):
     def _silent(self, view: View, agent_id: int, now: int) -> Changes:
         return presence.silent(view, agent_id, now, timers=self.timers)
 
-    def _beats(self, deliveries: Sequence[Delivery], _now: int) -> list[Unit]:
-        """Return a unit for each beat that can be read; a bad one is nobody's death."""
-        units: list[Unit] = []
-        for delivery in deliveries:
-            try:
-                name = subjects.name(delivery.tokens[1])
-                beat = decode(delivery.data or b"{}", Beat)
-            except RollcallError as error:
-                log.warning("beat.unreadable", subject=".".join(delivery.tokens), reason=str(error))
-                continue
-            units.append(self._beat(name, beat, delivery))
-        return units
-
-    def _beat(self, name: str, beat: Beat, delivery: Delivery) -> Unit:
+    def _beat(self, delivery: Delivery) -> Unit | None:
+        """Return the unit of a beat; one that cannot be read is nobody's death."""
+        try:
+            name = subjects.name(delivery.tokens[1])
+            beat = decode(delivery.data or b"{}", Beat)
+        except RollcallError as error:
+            log.warning("beat.unreadable", subject=".".join(delivery.tokens), reason=str(error))
+            return None
         return Unit(
             key=name,
             needs=Needs(agents=(name,)),
@@ -109,6 +101,26 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Needs(agents=(name,)),
             lambda view, now: presence.leave(view, now, name, params, timers=self.timers),
         )
+
+
+class _Session(Struct):
+    session: str | None = None
+
+
+def _beating(delivery: Delivery) -> str:
+    """Tell beats apart by agent and session, so that a stale session does not speak over the present one."""
+    try:
+        session = decode(delivery.data or b"{}", _Session).session
+    except RollcallError:
+        session = None
+    return f"{delivery.tokens[1]} {session}"
+
+
+def _beat_reply(delivery: Delivery, result: Committed) -> Cast | None:
+    """Answer a beat only when it was wrong."""
+    if result.problem is None:
+        return None
+    return Cast(subject=subjects.presence_answer(delivery.tokens[1]), body=encode(result.problem))
 
 
 def _sync(request: Request) -> Unit:
