@@ -171,7 +171,7 @@ class Runtime:
         self._doors.clear()
 
     async def _cast(self) -> None:
-        """Send replies, casts and doorbells; what the bus cannot take now is lost, as core messages may be."""
+        """Send replies, casts and doorbells; what the bus cannot take now is lost."""
         while True:
             await self.casts.wait()
             messages, wakes = self.casts.take(self.ports.root)

@@ -1,4 +1,4 @@
-"""Doing what is due: claim, decide and commit in batches, then sleep until the next instant, at most a tick."""
+"""Doing what is due: claim, decide and commit in batches, then sleep until the next one, at most a tick."""
 
 from __future__ import annotations
 

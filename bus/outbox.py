@@ -1,7 +1,7 @@
 """Publishing: what was committed goes to the bus at once, from memory; the row goes after the PubAck.
 
-What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published that
-was not committed, and a ping that is late is read again first, so that no answered ping leaves.
+What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published
+that was not committed, and a late ping is read again first, so that no answered ping leaves.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ class Ledger(Protocol):
         ...
 
     async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
-        """Say that this process has a live bus; a gap longer than `gap_us` in everybody's stamps is a hold."""
+        """Say that this process has a live bus; a gap over `gap_us` in everybody's stamps is a hold."""
         ...
 
     async def answered(self, until: int) -> None:
