@@ -1,0 +1,75 @@
+"""How figures are made: ours and the fastest known way by turns, medians, a goal."""
+
+import gc
+import math
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+ROUNDS = 3
+HALF = 0.5  # of the fastest known way: the goal of every path
+
+
+class Figure(Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    name: str
+    value: str
+    against: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    reached: bool | None = None  # None: there is no goal
+
+
+class Spent(Struct, frozen=True):
+    """The own time of one function, as a share of all time in which a thread was at work."""
+
+    function: str
+    thread: str
+    share: float
+
+
+class Pairs(Struct, frozen=True, kw_only=True):
+    """Rates of several rounds, in the order they were run."""
+
+    ours: Sequence[float]
+    limit: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios: both halves of a round saw the same machine."""
+        return statistics.median(ours / limit for ours, limit in zip(self.ours, self.limit, strict=True))
+
+    def figure(self, name: str, unit: str, goal: float | None = HALF) -> Figure:
+        """Return the line of the table."""
+        return Figure(
+            name=name,
+            value=f"{statistics.median(self.ours):,.0f} {unit}",
+            against=f"{statistics.median(self.limit):,.0f} {unit}",
+            ratio=self.ratio,
+            goal="" if goal is None else f"≥ {goal:.0%}",
+            reached=None if goal is None else self.ratio >= goal,
+        )
+
+
+async def pairs(
+    ours: Callable[[], Awaitable[float]], limit: Callable[[], Awaitable[float]], rounds: int = ROUNDS
+) -> Pairs:
+    """Measure both by turns, `rounds` times."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for rates, measure in zip(found, (ours, limit), strict=True):
+            gc.collect()
+            rates.append(await measure())
+    return Pairs(ours=found[0], limit=found[1])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of all values do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+
+
+def rate(count: int, started_us: int, ended_us: int) -> float:
+    """Return how many a second."""
+    return count * 1e6 / (ended_us - started_us)

@@ -1,0 +1,53 @@
+"""The other end, in a process of its own: `hear` pings as a plain subscriber, or `beat` like a fleet."""
+
+import asyncio
+import json
+import sys
+import time
+
+import nats
+from nats.aio.msg import Msg
+
+
+async def hear(url: str, subject: str, count: int) -> None:
+    """Note when each of `count` messages arrives, by the last token of its subject."""
+    client = await nats.connect(url)
+    heard: list[tuple[str, int]] = []
+    complete = asyncio.Event()
+
+    async def on_message(message: Msg) -> None:
+        heard.append((message.subject, time.time_ns() // 1_000))
+        if len(heard) == count:
+            complete.set()
+
+    await client.subscribe(subject, cb=on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
+    await client.flush()
+    say("ready")
+    await complete.wait()
+    say(json.dumps([[int(name.rpartition(".")[2]), at] for name, at in heard]))
+    await client.close()
+
+
+async def beat(url: str, subject: str, count: int) -> None:
+    """Wait for a line, then send `count` beats of agents 1 to 1000 in turn, and a last one of agent 1001."""
+    client = await nats.connect(url, pending_size=64 << 20)
+    body = b'{"session":"bench","interval_s":30}'
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    for number in range(count):
+        await client.publish(f"{subject}{number % 1_000 + 1}", body)
+    await client.publish(f"{subject}1001", body)
+    await client.flush()
+    say(json.dumps(count))
+    await client.close()
+
+
+def say(line: str) -> None:
+    """Tell the parent."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    role = {"hear": hear, "beat": beat}[sys.argv[1]]
+    asyncio.run(role(sys.argv[2], sys.argv[3], int(sys.argv[4])))
