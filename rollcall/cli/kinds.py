@@ -182,7 +182,7 @@ def _option(field: Field) -> click.Option:
 def _kind(kind: Type, field: Field) -> click.ParamType[Any]:
     """Return how click reads a value of this type."""
     match kind:
-        case Metadata(type=inner):
+        case Metadata(type=inner) if not isinstance(inner, StrType):
             return _kind(inner, field)
         case IntType(ge=low, le=high):
             return click.IntRange(low, None if high == INT_MAX else high)  # the rest is checked with the body

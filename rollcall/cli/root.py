@@ -85,6 +85,7 @@ def _no_token(_ctx: click.Context, _param: click.Parameter, value: Any) -> None:
 
 
 @click.group(
+    "rollcall",
     cls=Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="`rollcall COMMAND --help` says more about each.",

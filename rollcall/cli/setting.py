@@ -62,7 +62,7 @@ def caller_options(command: click.Command, scope: Literal["agent", "operator"]) 
     whose = "Who you are" if scope == "agent" else "In whose name"
     command.params += [
         form_option(),
-        click.Option([f"--{scope}", "who"], metavar="NAME", help=f"{whose}; else ROLLCALL_{word}."),
+        click.Option([f"--{scope}", "speaker"], metavar="NAME", help=f"{whose}; else ROLLCALL_{word}."),
         *place_options(),
         click.Option(
             ["--timeout", "timeout_s"],
@@ -76,13 +76,13 @@ def caller_options(command: click.Command, scope: Literal["agent", "operator"]) 
     def callback(
         *,
         form: str,
-        who: str | None,
+        speaker: str | None,
         nats_url: str | None,
         config_path: Path | None,
         timeout_s: float,
         **values: Any,
     ) -> Any:
-        flags = {"nats.url": nats_url, scope: who}
+        flags = {"nats.url": nats_url, scope: speaker}
         settings = loaded(
             config_path, {key: text for key, text in flags.items() if text is not None}
         ).settings

@@ -142,7 +142,7 @@ def _short(key: str, value: Any) -> str:
     if key.endswith("_us") and isinstance(value, int):
         return span_text(value / 1_000_000)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return f'"{text}"' if " " in text else text
+    return f'"{text}"' if any(map(str.isspace, text)) else text
 
 
 def checked_filter(text: str) -> str:
