@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import re
+import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,27 +15,21 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 import nats.errors as ne
-from msgspec import Struct
 from nats.aio.msg import Msg
 
 from rollcall.client.desk import NO_TRACE, Desk
 from rollcall.client.line import Line, result_of, stored
 from rollcall.client.promise import Next, Ping, Sync
-from rollcall.client.wire import Closed, Notice, RollcallError, Unavailable
+from rollcall.client.wire import Closed, Notice, Problem, Refused, RollcallError, Unavailable
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LEAVE_S: Final = 2.0
 LOOK_S: Final = 1.0  # how often the address is looked up while the bus is away
+CONTESTED: Final = 4  # told so often, within so many beats, to join again: another process uses the name
+CONTESTED_BEATS: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-
-
-class _Presence(Struct):
-    """The answer to a wrong beat: a problem, by itself or inside an outcome."""
-
-    code: str = ""
-    problem: dict[str, Any] = {}
 
 
 class Agent:
@@ -57,6 +53,7 @@ class Agent:
         self.name = name
         self._session = uuid.uuid4().hex
         self._root = root or os.environ.get("ROLLCALL_ROOT") or "rollcall.v1"
+        self._complaints = f"_INBOX_{name}.beats.{self._session}"  # about beats of this run, not of another
         self._hello = {"session": self._session, "interval_s": interval_s, "capabilities": capabilities}
         self._interval_s = interval_s
         self._line = Line(
@@ -64,6 +61,7 @@ class Agent:
         )
         self._desk = Desk(self)
         self._absent = asyncio.Event()
+        self._told_absent: deque[float] = deque(maxlen=CONTESTED)
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -125,6 +123,7 @@ class Agent:
         """Subscribe, and wait until the server has taken or refused it."""
         heard = {"ping": self._desk.on_ping, "answer": self._on_answer, "notice": self._desk.on_notice}
         subjects = {f"{self._root}.{word}.{self.name}.*": hear for word, hear in heard.items()}
+        subjects[self._complaints] = self._on_complaint
         for subject, hear in subjects.items():
             await self._line.subscribe(subject, hear)
         await self._line.client.flush()
@@ -154,13 +153,18 @@ class Agent:
                 await self._rejoin()
             seq += 1
             beat = {"session": self._session, "interval_s": self._interval_s, "seq": seq}
-            await self._line.say(f"{self._root}.hb.{self.name}", beat)
+            await self._line.say(f"{self._root}.hb.{self.name}", beat, reply=self._complaints)
             with suppress(TimeoutError):
                 wait_s = self._interval_s if self._line.connected else min(LOOK_S, self._interval_s)
                 await asyncio.wait_for(self._absent.wait(), wait_s)
             await self._line.follow()
 
     async def _rejoin(self) -> None:
+        """Join again, unless the name is taken: two that take it from each other would never end."""
+        told = self._told_absent
+        if len(told) == CONTESTED and told[-1] - told[0] < CONTESTED_BEATS * self._interval_s:
+            detail = f"another process speaks for {self.name}, too"
+            raise Refused(Problem(code="stale_session", status=409, detail=detail))
         try:
             await self._join()
         except Unavailable as error:  # nobody is there to join yet: the next round tries again
@@ -180,9 +184,12 @@ class Agent:
         await self._line.close()
 
     def _on_answer(self, message: Msg) -> None:
-        if not message.subject.endswith(".presence"):
+        if not message.subject.endswith(".presence"):  # those are for agents without an inbox for their beats
             self._desk.on_outcome(message)
-            return
-        said = msgspec.json.decode(message.data, type=_Presence)
-        if "rejoin_required" in (said.code, said.problem.get("code")):
+
+    def _on_complaint(self, message: Msg) -> None:
+        """Hear that a beat was wrong."""
+        said = msgspec.json.decode(message.data, type=Problem)
+        if said.code == "rejoin_required" and not self._absent.is_set():
+            self._told_absent.append(time.monotonic())
             self._absent.set()

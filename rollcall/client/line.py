@@ -119,11 +119,11 @@ class Line:
 
         await self.client.subscribe(subject, cb=on_message)  # pyright: ignore[reportUnknownMemberType]
 
-    async def say(self, subject: str, body: Mapping[str, Any]) -> None:
+    async def say(self, subject: str, body: Mapping[str, Any], reply: str = "") -> None:
         """Publish without a confirmation, and not at all while the bus is away."""
         if self.connected:
             with suppress(ne.Error, OSError):
-                await self.client.publish(subject, msgspec.json.encode(body))
+                await self.client.publish(subject, msgspec.json.encode(body), reply)
 
     async def ask(
         self, subject: str, body: Mapping[str, Any], read: Callable[[Msg], T], trace: Mapping[str, str]

@@ -47,6 +47,9 @@ class House:
         self.notices: list[dict[str, Any]] = []
         self.problems: dict[str, list[dict[str, Any]]] = {}
         self.results: dict[str, dict[str, Any]] = {}
+        self.keeps_session = False  # whether a beat of any session but the newest is answered
+        self._session = ""
+        self._complaints = ""
         self._stirred = asyncio.Event()
 
     async def open(self) -> Self:
@@ -70,6 +73,12 @@ class House:
                 self._stirred.clear()
                 await self._stirred.wait()
 
+    async def complain(self, code: str = "rejoin_required") -> None:
+        """Say that the last beat was wrong, to whoever sent it."""
+        problem = {"code": code, "status": 409, "title": "Join again"}
+        await self.client.publish(self._complaints, json.dumps(problem).encode())
+        await self.client.flush()
+
     def verbs(self) -> list[str]:
         return [verb for verb, _ in self.commands]
 
@@ -77,6 +86,7 @@ class House:
         verb = message.subject.rpartition(".")[2]
         body = json.loads(message.data)
         self.commands.append((verb, body))
+        self._session = str(body["session"]) if verb == "join" else self._session
         self._stirred.set()
         if self.problems.get(verb):
             problem = self.problems[verb].pop(0)
@@ -100,7 +110,11 @@ class House:
         return {"assignment": body["assignment"], "kind": verb, "accepted": True, "status": "acknowledged"}
 
     async def _on_beat(self, message: Msg) -> None:
-        self.beats.append(json.loads(message.data))
+        beat = json.loads(message.data)
+        self._complaints = message.reply
+        self.beats.append(beat)
+        if self.keeps_session and beat["session"] != self._session:
+            await self.complain()
         self._stirred.set()
 
     async def _on_ack(self, message: Msg) -> None:

@@ -1,5 +1,6 @@
 """The agent client on a real server: what it yields, what it sends, and what it makes of refusals."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -229,24 +230,34 @@ async def test_handoff_says_who_has_it(house: House, url: str) -> None:
     assert (body["to"], body["reason"], body["assignment"]) == ("ann", "ill", 1)
 
 
-async def test_it_joins_again_when_asked(house: House, url: str) -> None:
+async def test_it_joins_again_when_its_beat_was_wrong(house: House, url: str) -> None:
     async with builder(url) as me:
-        for wrong in (
-            {"code": "rejoin_required"},
-            {"accepted": False, "problem": {"code": "rejoin_required"}},
-        ):
-            house.commands.clear()
-            await house.say("answer.builder.presence", wrong)
-            await house.until(lambda: house.verbs() == ["join"])
-            assert house.commands[0][1]["session"] == me.session
+        await house.until(lambda: house.beats)
+        house.commands.clear()
+        await house.complain("something_else")
+        await house.complain()
+        await house.until(lambda: house.verbs() == ["join"])
+        assert house.commands[0][1]["session"] == me.session
 
 
-async def test_a_newer_session_ends_the_older_one(house: House, url: str) -> None:
+async def test_a_refused_return_ends_it(house: House, url: str) -> None:
     async with builder(url) as me:
+        await house.until(lambda: house.beats)
         house.problems["join"] = [STALE]
-        await house.say("answer.builder.presence", {"code": "rejoin_required"})
+        await house.complain()
         with pytest.raises(Refused, match="stale_session"):
             await anext(aiter(me.pings()))
+
+
+async def test_two_processes_of_one_name_do_not_fight_for_ever(house: House, url: str) -> None:
+    house.keeps_session = True
+    async with builder(url, interval_s=1) as older, builder(url, interval_s=1) as newer:
+        async with asyncio.timeout(30):
+            with pytest.raises(Refused, match="another process"):
+                await anext(aiter(older.pings()))
+        house.beats.clear()
+        await house.until(lambda: len(house.beats) == 3)
+        assert {beat["session"] for beat in house.beats} == {newer.session}
 
 
 async def test_a_name_is_checked_before_it_stands_in_a_subject() -> None:

@@ -1,0 +1,111 @@
+"""The demonstration runs, and its checker finds every fault that can be planted."""
+
+import asyncio
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rollcall.config import load
+from rollcall.demo import main
+from rollcall.demo.screen import Screen
+from rollcall.demo.stage import Stage, judged
+from rollcall.demo.summary import Summary
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCALE = 0.004  # half an hour in seven seconds
+SILENT = ["dies", "silent"]
+FAULTS = {
+    "lost-answer": "answer",
+    "invented-answer": "answer",
+    "double-owner": "two open assignments",
+    "missing-ping": "heard by a plain subscriber",
+    "double-ping": "heard by a plain subscriber",
+    "lost-successor": "one successor",
+    "wrong-heir": "main agent",
+    "undone-task": "and done",
+    "early-task": "assigned before",
+    "wrong-hands": "not capable of",
+    "lost-event": "event",
+    "phantom-event": "event",
+}
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run it once, and return the folder with what is left."""
+    folder = tmp_path_factory.mktemp("demo")
+    stage = Stage(folder, EXAMPLES, main_agent="Ruto", scale=SCALE)
+    assert asyncio.run(stage.run(150, None)) == 0
+    return folder
+
+
+def checked(store: Path, recording: Path) -> tuple[int, str]:
+    """Return the checker's exit code and what it calls broken."""
+    paths = [EXAMPLES / "check_demo.py", store, recording, EXAMPLES / "backlog.jsonl"]
+    command = [sys.executable, *map(str, paths), *SILENT]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.returncode, "\n".join(line for line in done.stdout.splitlines() if "BROKEN" in line)
+
+
+@pytest.mark.timeout(240)
+def test_the_demonstration_keeps_every_promise(evidence: Path) -> None:
+    assert checked(evidence / "store.db", evidence / "recording.jsonl") == (0, "")
+    told = "\n".join(Summary(evidence / "store.db", SCALE).lines(SILENT))
+    assert "24 of 24 tasks done" in told
+    for measure in ("answered in time", "average response", "escalations answered", "minutes on time"):
+        assert measure in told
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, evidence: Path, tmp_path: Path) -> None:
+    store, recording = tmp_path / "store.db", tmp_path / "recording.jsonl"
+    shutil.copy(evidence / "store.db", store)
+    shutil.copy(evidence / "recording.jsonl", recording)
+    assert judged(EXAMPLES, store, recording, SILENT, fault) == 1
+    assert FAULTS[fault] in checked(store, recording)[1]
+
+
+def test_every_fault_is_tried() -> None:
+    planting = program("plant_fault")
+    assert planting.STORE.keys() | planting.RECORDING.keys() == FAULTS.keys()
+
+
+def test_an_unknown_fault_is_told_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(load(environ={}).settings, seconds=1, plant="nonsense") == 2
+    assert "missing-ping" in capfd.readouterr().err
+
+
+def test_a_play_that_does_not_come_up_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stage = Stage(tmp_path, EXAMPLES, main_agent="Ruto", scale=SCALE)
+    stage.env["ROLLCALL_NONSENSE"] = "1"
+    assert asyncio.run(stage.run(20, None)) == 1
+    assert "did not come up" in capsys.readouterr().out
+
+
+def test_events_before_the_names_are_told_later(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(1)
+    what = b'{"aggregate": "assignment", "id": "1", "event": "%s", "data": {"task": 7, "agent": "ann"}}'
+    screen.event(what % b"assigned")
+    assert not capsys.readouterr().out
+    screen.begin({7: ("k-1", "Wash up")})
+    screen.event(what % b"completed")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[2:] == ["→", "assigned", "k-1", "ann", "Wash", "up"]
+    assert second.endswith("1 of 1")
+    assert screen.all_done.is_set()
+    assert "\x1b" not in first
+
+
+def program(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
