@@ -1,0 +1,96 @@
+-- name: load_assignments -> Assignment
+-- The leases that a batch names; :keys is a JSON array.
+SELECT {columns} FROM assignments
+WHERE id IN (SELECT value /*pg: ::bigint */ FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */);
+
+-- name: load_leases -> Assignment
+-- The open leases of the named agents (lower case); for whoever joins or asks what it owes.
+SELECT {a.columns} FROM assignments a
+WHERE a.ended_at IS NULL AND a.agent IN (
+    SELECT name FROM agents
+    WHERE name_key IN (SELECT value FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
+)
+ORDER BY a.id;
+
+-- name: load_excluded
+-- Who declined, failed or timed out, by task and round: nobody gets a task back in the round it gave it up.
+SELECT task_id, round, agent FROM assignments
+WHERE task_id IN (SELECT value /*pg: ::bigint */ FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
+  AND end_reason IN ('declined', 'failed', 'timed_out');
+
+-- name: insert_assignment <- Assignment
+-- A new lease; the schema refuses a second open one of the same task.
+INSERT INTO assignments ({columns}) VALUES ({values});
+
+-- name: update_assignment <- Assignment
+-- What a lease may change in its life; task and agent are not among it, and so their indexes rest.
+UPDATE assignments SET {changes but id, task_id, agent} WHERE id = :id AND version = :expected;
+
+-- name: claim_pings
+-- Take the pings that are due; the version keeps any other claimer off what this transaction decides.
+UPDATE assignments SET version = version + 1
+WHERE id IN (
+    SELECT id FROM assignments WHERE ping_at <= :now ORDER BY ping_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
+)
+RETURNING id, ping_at;
+
+-- name: next_ping_at
+-- When the pinger has to be awake.
+SELECT ping_at FROM assignments WHERE ping_at IS NOT NULL ORDER BY ping_at LIMIT 1;
+
+-- name: claim_deadlines
+-- Take the deadlines that are missed, most overdue first. An answer may still be on its way until :until, so only
+-- what waits for no answer is taken past it.
+UPDATE assignments SET version = version + 1
+WHERE id IN (
+    SELECT id FROM assignments
+    WHERE deadline_at <= :now AND (deadline_at <= :until OR status IN ('waiting', 'snoozed'))
+    ORDER BY deadline_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
+)
+RETURNING id, deadline_at;
+
+-- name: next_deadline_at
+-- When the escalator has to be awake; it may be held back until answers are handled.
+SELECT deadline_at FROM assignments WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1;
+
+-- name: quarantine_assignments
+-- Take a row whose decision throws out of both due columns, so that it stops nobody.
+UPDATE assignments SET ping_at = NULL, deadline_at = NULL, quarantined = :reason, version = version + 1
+WHERE id = :id
+RETURNING id, version;
+
+-- name: release_assignments
+-- Let both clocks of a quarantined row strike now: the decisions set them anew.
+UPDATE assignments
+SET quarantined = NULL,
+    deadline_at = CASE WHEN ended_at IS NULL THEN CAST(:now AS BIGINT) END,
+    ping_at = CASE WHEN ended_at IS NULL AND pings_enabled AND status IN ('pending', 'acknowledged')
+        THEN CAST(:now AS BIGINT) END,
+    version = version + 1
+WHERE id = :id AND quarantined IS NOT NULL
+RETURNING id, version;
+
+-- name: task_assignments -> Assignment
+-- Who has had a task, newest first.
+SELECT {columns} FROM assignments WHERE task_id = :task_id ORDER BY id DESC;
+
+-- name: agent_assignments -> Assignment
+-- What an agent holds.
+SELECT {columns} FROM assignments WHERE agent = :agent AND ended_at IS NULL ORDER BY id;
+
+-- name: open_assignments -> Assignment
+-- Every open lease, a page at a time: ROLLCALL_PINGS is refilled from them.
+SELECT {columns} FROM assignments WHERE id > :after AND ended_at IS NULL ORDER BY id LIMIT :limit;
+
+-- name: tally_assignments -> Tally
+-- How many open leases are in which status.
+SELECT status AS name, count(*) AS count FROM assignments WHERE ended_at IS NULL GROUP BY status ORDER BY status;
+
+-- name: figures -> Figures
+-- What somebody has to look at, and how far behind we are.
+SELECT (SELECT count(*) FROM assignments WHERE exhausted AND ended_at IS NULL) AS exhausted,
+    (SELECT count(*) FROM assignments WHERE quarantined IS NOT NULL) AS quarantined,
+    (SELECT count(*) FROM outbox) AS outbox,
+    (SELECT min(created_at) FROM outbox) AS outbox_at,
+    (SELECT min(ping_at) FROM assignments WHERE ping_at IS NOT NULL) AS ping_at,
+    (SELECT min(deadline_at) FROM assignments WHERE deadline_at IS NOT NULL) AS deadline_at;

@@ -1,0 +1,33 @@
+-- name: insert_ping <- PingRow
+-- One ping of the history; an attempt is made once.
+INSERT INTO pings ({columns}) VALUES ({values});
+
+-- name: ping_published
+-- The bus has it.
+UPDATE pings SET published_at = :now
+WHERE assignment_id = :assignment_id AND attempt = :attempt AND published_at IS NULL;
+
+-- name: assignment_pings -> PingRow
+-- The pings of a lease, oldest first.
+SELECT {columns} FROM pings WHERE assignment_id = :assignment_id ORDER BY attempt;
+
+-- name: forget_pings
+-- Old pings, a piece at a time.
+DELETE FROM pings
+WHERE (assignment_id, attempt) IN (
+    SELECT assignment_id, attempt FROM pings WHERE sent_at < :before ORDER BY sent_at LIMIT :limit
+);
+
+-- name: repeat_unsent_pings
+-- After a restore: whoever's ping still waits for the bus is pinged anew, under the new incarnation.
+UPDATE assignments SET ping_at = :now, version = version + 1
+WHERE id IN (SELECT assignment_id FROM outbox WHERE stream = 'PINGS' AND attempt IS NOT NULL)
+  AND ended_at IS NULL AND pings_enabled AND status IN ('pending', 'acknowledged');
+
+-- name: forget_unsent_pings
+-- After a restore: what names the old incarnation would be answered in vain.
+DELETE FROM outbox WHERE stream = 'PINGS';
+
+-- name: forget_answers_until
+-- After a restore: the answers on this bus are not those that were handled.
+DELETE FROM meta WHERE key = 'answers_until';

@@ -1,0 +1,94 @@
+-- name: sequences
+-- The last ids drawn; nobody else draws while this transaction holds the file. (PostgreSQL draws blocks instead.)
+/*sqlite: SELECT name, seq FROM sqlite_sequence *//*pg: SELECT sequencename, last_value FROM pg_sequences */;
+
+-- name: get_meta
+-- What the store knows about itself.
+SELECT key, value FROM meta;
+
+-- name: incarnation
+-- Which life of the store this is.
+SELECT value FROM meta WHERE key = 'incarnation';
+
+-- name: set_meta
+-- Write down something about the store itself.
+INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: load_commands -> CommandRow
+-- The answers given before; :keys is a JSON array of [actor, command id].
+SELECT {c.columns} FROM /*sqlite: json_each(:keys) AS t *//*pg: json_array_elements(:keys ::json) AS t (value) */
+CROSS JOIN commands c WHERE c.actor = t.value ->> 0 AND c.command_id = t.value ->> 1;
+
+-- name: insert_command <- CommandRow
+-- The answer that a repeated command will get.
+INSERT INTO commands ({columns}) VALUES ({values});
+
+-- name: forget_commands
+-- Answers that nobody asks for again.
+DELETE FROM commands
+WHERE (actor, command_id) IN (
+    SELECT actor, command_id FROM commands WHERE created_at < :before ORDER BY created_at LIMIT :limit
+);
+
+-- name: insert_audit <- AuditRow
+-- One change.
+INSERT INTO audit ({columns}) VALUES ({values});
+
+-- name: audit_page -> AuditRow
+-- The event log from a number on: ROLLCALL_EVENTS is refilled from it.
+SELECT {columns} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: audit_of -> AuditRow
+-- The history of one thing.
+SELECT {columns} FROM audit
+WHERE aggregate = :aggregate AND aggregate_id = :id AND seq > :after
+ORDER BY seq LIMIT :limit;
+
+-- name: forget_audit
+-- The oldest changes; it looks at no more rows than it may delete.
+DELETE FROM audit
+WHERE seq IN (
+    SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) AS oldest WHERE at < :before
+);
+
+-- name: forget_notices
+-- The oldest notices; it looks at no more rows than it may delete.
+DELETE FROM notices
+WHERE id IN (
+    SELECT id FROM (SELECT id, at FROM notices ORDER BY id LIMIT :limit) AS oldest WHERE at < :before
+);
+
+-- name: newest_stamp
+-- When the bus was last seen alive by anybody.
+SELECT bus_ok_at FROM processes ORDER BY bus_ok_at DESC LIMIT 1;
+
+-- name: stamp_process
+-- This process has a live bus.
+INSERT INTO processes (id, service, started_at, bus_ok_at) VALUES (:id, :service, :now, :now)
+ON CONFLICT (id) DO UPDATE SET service = excluded.service, bus_ok_at = excluded.bus_ok_at;
+
+-- name: list_processes -> Process
+-- Who runs.
+SELECT {columns} FROM processes ORDER BY id;
+
+-- name: forget_processes
+-- Processes that are long gone; the newest stamp of all stays, for it tells the next one how long the bus was down.
+DELETE FROM processes
+WHERE id IN (
+    SELECT id FROM processes
+    WHERE bus_ok_at < :before AND bus_ok_at < (SELECT max(bus_ok_at) FROM processes)
+    ORDER BY bus_ok_at LIMIT :limit
+);
+
+-- name: insert_hold
+-- A stretch in which the bus was down for everybody.
+INSERT INTO holds (start_at, end_at) VALUES (:start_at, :end_at)
+ON CONFLICT (start_at) DO UPDATE SET end_at = excluded.end_at;
+
+-- name: list_holds -> Hold
+-- The stretches that count against nobody.
+SELECT {columns} FROM holds ORDER BY start_at;
+
+-- name: forget_holds
+-- Stretches that no clock remembers.
+DELETE FROM holds WHERE start_at IN (SELECT start_at FROM holds WHERE end_at < :before ORDER BY start_at LIMIT :limit);

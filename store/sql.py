@@ -1,0 +1,138 @@
+"""Named queries and migrations, written once for both engines.
+
+A query begins with `-- name: x -> Record` (the record of its rows) or `-- name: x <- Record` (the record that gives
+its parameters) and a line that says why it is there. `{columns}`, `{values}` and `{changes}` stand for the record's
+fields, `{t.columns}` for the same of a table's alias; `{changes but a, b}` leaves some out. `/*sqlite: … */` and
+`/*pg: … */` open for one engine only.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Literal
+
+from msgspec import Struct
+
+from contracts import records, work
+from store import rows
+
+Engine = Literal["sqlite", "pg"]
+
+_NAME = re.compile(r"^-- name: (\w+)(?: (->|<-) (\w+))?\n", re.MULTILINE)
+_FIELDS = re.compile(r"\{(?:(\w+)\.)?(columns|values|changes)(?: but ([\w, ]+))?\}")
+_HINT = re.compile(r"/\*(sqlite|pg): (.*?) \*/", re.DOTALL)
+_PARAM = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+_WHY = re.compile(r"-- (.+)\n")
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A statement, ready for one engine; `params` are in the order of their numbers."""
+
+    name: str
+    text: str
+    params: tuple[str, ...]
+    why: str
+    record: type[Struct] | None = None  # of its rows
+    source: type[Struct] | None = None  # of its parameters
+
+
+class Migration(Struct, frozen=True, kw_only=True):
+    """One step forward of the schema."""
+
+    number: int
+    name: str
+    text: str
+    checksum: str
+
+
+def open_hints(text: str, engine: Engine) -> str:
+    """Open the hints of one engine and drop those of the other."""
+    return _HINT.sub(lambda hint: hint[2] if hint[1] == engine else "", text)
+
+
+def parse(source: str, engine: Engine) -> Iterator[Query]:
+    """Yield the queries of one file."""
+    parts = _NAME.split(source)[1:]
+    for name, arrow, kind, body in zip(*(parts[place::4] for place in range(4)), strict=True):
+        yield _query(name, arrow, kind, body, engine)
+
+
+def _query(name: str, arrow: str | None, kind: str | None, body: str, engine: Engine) -> Query:
+    why = _WHY.match(body)
+    if why is None:
+        raise ValueError(f"query {name} does not say why it is there")
+    record = None if kind is None else _record(kind)
+    text = _COMMENT.sub("", open_hints(body, engine)).strip().removesuffix(";")
+    text = _FIELDS.sub(lambda found: _fields(found, record), text)
+    params = tuple(dict.fromkeys(_PARAM.findall(text)))
+    sign = "?" if engine == "sqlite" else "$"
+    text = _PARAM.sub(lambda param: f"{sign}{params.index(param[1]) + 1}", text)
+    return Query(
+        name=name,
+        text=text,
+        params=params,
+        why=why[1],
+        record=record if arrow == "->" else None,
+        source=record if arrow == "<-" else None,
+    )
+
+
+def _record(name: str) -> type[Struct]:
+    for room in (records, work, rows):
+        found: type[Struct] | None = getattr(room, name, None)
+        if found is not None:
+            return found
+    raise ValueError(f"there is no record {name}")
+
+
+def _fields(found: re.Match[str], record: type[Struct] | None) -> str:
+    if record is None:
+        raise ValueError(f"{found[0]} needs a record")
+    names = [name for name in rows.columns(record) if name not in (found[3] or "").split(", ")]
+    match found[2]:
+        case "columns":
+            return ", ".join(f"{found[1]}.{name}" if found[1] else name for name in names)
+        case "values":
+            return ", ".join(f":{name}" for name in names)
+        case _:
+            return ", ".join(f"{name} = :{name}" for name in names)
+
+
+@cache
+def queries(engine: Engine) -> Mapping[str, Query]:
+    """Return every query by its name."""
+    found: dict[str, Query] = {}
+    for file in _sql_files("queries"):
+        for query in parse(file.read_text("utf-8"), engine):
+            if query.name in found:
+                raise ValueError(f"two queries are named {query.name}")
+            found[query.name] = query
+    return found
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """Return the steps of the schema in their order."""
+    return tuple(
+        Migration(
+            number=int(file.name[:4]),
+            name=file.name.removesuffix(".sql"),
+            text=file.read_text("utf-8"),
+            checksum=hashlib.sha256(file.read_bytes()).hexdigest(),
+        )
+        for file in _sql_files("migrations")
+    )
+
+
+def schema() -> str:
+    """Return the whole schema as one text."""
+    return (files("store") / "schema.sql").read_text("utf-8")
+
+
+def _sql_files(folder: str) -> list[Traversable]:
+    found = (file for file in (files("store") / folder).iterdir() if file.name.endswith(".sql"))
+    return sorted(found, key=lambda file: file.name)

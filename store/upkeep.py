@@ -1,0 +1,137 @@
+"""Courses of the small transactions around the units: confirming, stamping, quarantine, forgetting."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import structs
+
+from contracts import subjects
+from contracts.codec import encode, instant
+from contracts.messages import DeadLetter
+from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Unit
+from store.batch import Catalogue, load_life
+from store.statements import Course, Fetch, Write, bound, listed
+from store.view import Life, Rng
+from store.working_set import WorkingSet
+from store.writer import Writer, posts_of
+
+FORGOTTEN: Final = frozenset({"commands", "pings", "audit", "notices", "processes", "holds"})
+AGGREGATES: Final = {"assignments": "assignment", "tasks": "task", "agents": "agent"}
+_WAKES: Final = {
+    "assignments": frozenset({"pinger", "escalator"}),
+    "tasks": frozenset({"assigner"}),
+    "agents": frozenset({"monitor"}),
+}
+_ACTOR: Final = "rollcall:store"
+_REASON_CHARS_MAX: Final = 500
+_TRIES: Final = 2  # with its neighbours, and alone
+
+
+def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[None]:
+    """Delete posts at the versions that were sent; one that was replaced meanwhile stays."""
+    yield Write(catalogue["delete_post"], [(post.id, post.version) for post in posts])
+    pings = [(now, post.assignment_id, post.attempt) for post in posts if post.attempt is not None]
+    if pings:
+        yield Write(catalogue["ping_published"], pings)
+
+
+def standing(catalogue: Catalogue, posts: Sequence[Post]) -> Course[list[Post]]:
+    """Return those posts that stand at their versions."""
+    rows = yield Fetch(catalogue["standing_posts"], listed([post.id for post in posts]))
+    versions = {post_id: version for post_id, version in rows}
+    return [post for post in posts if versions.get(post.id) == post.version]
+
+
+def stamp(catalogue: Catalogue, process: str, service: str, now: int, gap_us: int) -> Course[None]:
+    """Write a process's stamp; the gap before it becomes a hold when nobody filled it."""
+    newest = yield Fetch(catalogue["newest_stamp"])
+    if newest and now - newest[0][0] > gap_us:
+        hold = {"start_at": newest[0][0], "end_at": now}
+        yield Write(catalogue["insert_hold"], [bound(catalogue["insert_hold"], hold)])
+    row = {"id": process, "service": service, "now": now}
+    yield Write(catalogue["stamp_process"], [bound(catalogue["stamp_process"], row)])
+
+
+def answered(catalogue: Catalogue, until: int) -> Course[None]:
+    """Write up to when the answers have been handled."""
+    row = {"key": "answers_until", "value": str(until)}
+    yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
+
+
+def forget(catalogue: Catalogue, table: str, before: int, limit: int) -> Course[int]:
+    """Delete a piece of what is old."""
+    query = catalogue[f"forget_{table}"]
+    gone: int = yield Write(query, [bound(query, {"before": before, "limit": limit})])
+    return gone
+
+
+def quarantine(catalogue: Catalogue, failed: Failed, now: int, rng: Rng) -> Course[Committed]:
+    """Take a row out of its due columns, and say so in the audit and in a dead letter."""
+    table = failed.rows or ""
+    reason = f"{type(failed.error).__name__}: {failed.error}"[:_REASON_CHARS_MAX]
+    letter = DeadLetter(
+        source="row",
+        stream=table,
+        consumer="",
+        subject=f"{table}.{failed.row}",
+        reason=reason,
+        tries=_TRIES,
+        at=instant(now),
+        row=failed.row,
+    )
+    query = catalogue[f"quarantine_{table}"]
+    rows = yield Fetch(query, bound(query, {"id": failed.row, "reason": reason}))
+    if not rows:
+        return Committed()
+    identity, version = rows[0]
+    life = yield from load_life(catalogue, rng)
+    post = Post(
+        stream="DLQ",
+        subject=subjects.dead_letter("rows", table),
+        message_id=f"dlq:{life.incarnation}:{table}:{identity}:{version}",
+        body=encode(letter),
+        created_at=now,
+    )
+    fact = _fact(AGGREGATES[table], identity, "quarantined", version, reason=reason)
+    return (yield from _state(catalogue, life, now, fact, post))
+
+
+def release(catalogue: Catalogue, table: str, row: int, now: int, rng: Rng) -> Course[Committed]:
+    """Put a quarantined row back into its due columns, now."""
+    query = catalogue[f"release_{table}"]
+    rows = yield Fetch(query, bound(query, {"id": row, "now": now}))
+    if not rows:
+        return Committed()
+    identity, version = rows[0]
+    life = yield from load_life(catalogue, rng)
+    fact = _fact(AGGREGATES[table], identity, "put_back", version)
+    done = yield from _state(catalogue, life, now, fact)
+    return structs.replace(done, wakes=_WAKES[table])
+
+
+def renew(catalogue: Catalogue, now: int, rng: Rng) -> Course[None]:
+    """Begin a new life of the store; a ping that waits for the bus would be answered in vain, and is made again."""
+    yield Write(catalogue["set_meta"], [("incarnation", draw_incarnation(rng))])
+    yield Write(catalogue["repeat_unsent_pings"], [(now,)])
+    yield Write(catalogue["forget_unsent_pings"], [()])
+    yield Write(catalogue["forget_answers_until"], [()])
+    life = yield from load_life(catalogue, rng)
+    yield from _state(catalogue, life, now, _fact("system", "store", "restored", 0))
+
+
+def draw_incarnation(rng: Rng) -> str:
+    """Draw the name of a life: 16 hexadecimal digits."""
+    return "".join(f"{int(rng.random() * 2**32):08x}" for _ in range(2))
+
+
+def _fact(aggregate: str, identity: object, event: str, version: int, **data: str) -> Fact:
+    return Fact(aggregate=aggregate, id=str(identity), event=event, version=version, actor=_ACTOR, data=data)
+
+
+def _state(catalogue: Catalogue, life: Life, now: int, fact: Fact, *posts: Post) -> Course[Committed]:
+    """Write a fact and posts as a unit would."""
+    writer = Writer(catalogue, WorkingSet(catalogue), life)
+    unit = Unit(key=f"{fact.aggregate}:{fact.id}", needs=Needs(), decide=lambda _view, _now: Changes())
+    held = writer.accept(writer.prepare(unit, Changes(facts=(fact,), posts=posts), now))
+    yield from writer.flush()
+    return Committed(posts=posts_of(held))

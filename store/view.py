@@ -1,0 +1,160 @@
+"""What one unit's decision sees: its own keys with their company, never its neighbours' rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from contracts.records import Agent, Assignment, Escalation, Hold, Policy, Task
+from contracts.work import Lookup, Needs
+from store.working_set import WorkingSet
+
+DRAWN = frozenset({"assignments", "tasks", "agents", "escalations"})
+
+
+class Rng(Protocol):
+    """Where random numbers come from."""
+
+    def random(self) -> float:
+        """Return a number from [0, 1)."""
+        ...
+
+
+class Life(Struct):
+    """What the store knows about itself in this transaction, and the numbers it draws."""
+
+    incarnation: str
+    answers_until: int | None
+    last_ids: dict[str, int]
+    rng: Rng
+    holds: Sequence[Hold] = ()
+
+    def next_id(self, table: str) -> int:
+        """Draw the next id of a table."""
+        drawn = self.last_ids[table] = self.last_ids.get(table, 0) + 1
+        return drawn
+
+
+class UnitView:
+    """A decision's `View`."""
+
+    def __init__(
+        self, rows: WorkingSet, life: Life, needs: Needs, lookups: Mapping[Lookup, Sequence[Any]]
+    ) -> None:
+        """Gather what `needs` names; a row that cannot be read raises here, for this unit only."""
+        self._set = rows
+        self._life = life
+        self.rows = lookups
+        self.assignments: dict[int, Assignment] = {}
+        self.tasks: dict[int, Task] = {}
+        self.task_ids: dict[str, int] = {}
+        self.agents: dict[str, Agent] = {}
+        self.escalations: dict[int, Escalation] = {}
+        self.policies: dict[str, Policy] = {}
+        self.excluded: dict[int, frozenset[str]] = {}
+        self.dependents: dict[int, tuple[int, ...]] = {}
+        self.candidates: Sequence[Agent] = rows.candidates if needs.candidates else ()
+        self.holds: Sequence[Hold] = life.holds if needs.clocks else ()
+        self._gather(needs)
+
+    @property
+    def incarnation(self) -> str:
+        """The store's incarnation."""
+        return self._life.incarnation
+
+    @property
+    def answers_until(self) -> int | None:
+        """Up to when all answers stored on the bus have been handled."""
+        return self._life.answers_until
+
+    def new_id(self, table: str) -> int:
+        """Draw the next id of a table."""
+        if table not in DRAWN:
+            raise ValueError(f"no decision draws ids of {table}")
+        return self._life.next_id(table)
+
+    def draw(self) -> float:
+        """Draw a random number from [0, 1)."""
+        return self._life.rng.random()
+
+    def _gather(self, needs: Needs) -> None:
+        for assignment_id in needs.assignments:
+            self._assignment(assignment_id)
+        for name in needs.agents:
+            self._agent(name.lower())
+        for task_id in needs.tasks:
+            self._task(task_id)
+        for key in needs.task_keys:
+            if key in self._set.task_ids:
+                self._task(self._set.task_ids[key])
+        for agent_id in needs.agent_ids:
+            self._agent_id(agent_id)
+        for policy in needs.policies:
+            self._policy(policy)
+        if needs.leases:
+            for name in tuple(self.agents):
+                for assignment_id in sorted(self._set.leases.get(name, ())):
+                    self._assignment(assignment_id)
+        if needs.excluded or needs.dependents:
+            self._company_of_tasks(needs)
+
+    def _company_of_tasks(self, needs: Needs) -> None:
+        for task in tuple(self.tasks.values()):
+            if needs.excluded:
+                out = self._set.excluded.get(task.id, ())
+                self.excluded[task.id] = frozenset(agent for round_, agent in out if round_ == task.round)
+            if needs.dependents:
+                waiting = [n for n in self._set.dependents.get(task.id, ()) if n in self._set.tasks]
+                self.dependents[task.id] = tuple(waiting)
+                self.tasks.update((n, self._set.tasks[n]) for n in waiting)
+
+    def _assignment(self, assignment_id: int) -> None:
+        if assignment_id in self.assignments:
+            return
+        row = self._found("assignments", assignment_id)
+        if row is None:
+            return
+        self.assignments[assignment_id] = row
+        self._agent(row.agent.lower())
+        if row.escalation_id is not None:
+            escalation = self._found("escalations", row.escalation_id)
+            if escalation is not None:
+                self.escalations[row.escalation_id] = escalation
+        self._task(row.task_id)
+
+    def _task(self, task_id: int) -> None:
+        if task_id in self.tasks:
+            return
+        row = self._found("tasks", task_id)
+        if row is None:
+            return
+        self.tasks[task_id] = row
+        if row.key is not None:
+            self.task_ids[row.key] = task_id
+        self._policy(row.policy)
+        if row.assignment_id is not None:
+            self._assignment(row.assignment_id)
+
+    def _agent(self, name: str) -> None:
+        row = self._found("agents", name)
+        if row is not None:
+            self.agents[name] = row
+
+    def _agent_id(self, agent_id: int) -> None:
+        name = self._set.agent_names.get(agent_id)
+        if name is not None:
+            self._agent(name)
+        else:
+            self._set.raise_broken_agent(agent_id)
+
+    def _policy(self, name: str) -> None:
+        row = self._found("policies", name)
+        if row is not None:
+            self.policies[name] = row
+
+    def _found(self, table: str, key: int | str) -> Any:
+        rows = self._set.tables[table]
+        row = rows.rows.get(key)
+        if row is None and key in rows.broken:
+            raise rows.broken[key]
+        return row

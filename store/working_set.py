@@ -1,0 +1,286 @@
+"""The rows that a transaction works on, as its earlier units left them.
+
+Keys are wanted, loaded in bulk, and what a loaded row brings along is wanted in turn. Changes are laid over what was
+loaded, so that a row is written once however many units changed it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, structs
+
+from contracts.records import Agent, Assignment, Escalation, Policy, Task
+from contracts.work import Changes, Needs
+from store.errors import VersionConflictError
+from store.rows import reader
+from store.sql import Query
+from store.statements import Course, Fetch, listed
+
+Record = Agent | Task | Assignment | Escalation | Policy
+Key = int | str
+
+NOT_AGAIN = ("declined", "failed", "timed_out")
+# Loads in the order in which they are asked for; each names the table that its rows go to.
+LOADS: dict[str, str] = {
+    "load_leases": "assignments",
+    "load_assignments": "assignments",
+    "load_task_keys": "tasks",
+    "load_tasks": "tasks",
+    "load_dependents": "",
+    "load_excluded": "",
+    "load_agent_ids": "agents",
+    "load_agents": "agents",
+    "load_escalations": "escalations",
+    "load_policies": "policies",
+}
+_OWN_LOADS = {
+    "assignments": "load_assignments",
+    "tasks": "load_tasks",
+    "agents": "load_agents",
+    "escalations": "load_escalations",
+    "policies": "load_policies",
+}
+KEY_PLACES = {
+    "assignments": 0,
+    "tasks": 0,
+    "agents": 1,
+    "escalations": 0,
+    "policies": 0,
+}  # of the key in a row
+
+
+def key_of(table: str, record: Any) -> Key:
+    """Return the key under which a record stands."""
+    if table == "agents":
+        return str(record.name).lower()
+    key: Key = record.name if table == "policies" else record.id
+    return key
+
+
+class Table(Struct):
+    """The loaded rows of one table, and which of them have to be written."""
+
+    rows: dict[Any, Any]
+    broken: dict[Key, Exception]  # rows that are no records
+    expected: dict[Key, int]  # what was changed: its version in the store, 0 for a new row
+
+    def changed(self) -> tuple[list[Any], list[tuple[Any, int]]]:
+        """Take the rows to insert, and the rows to update with the versions they must have."""
+        new: list[Any] = []
+        old: list[tuple[Any, int]] = []
+        for key, version in self.expected.items():
+            if version:
+                old.append((self.rows[key], version))
+            else:
+                new.append(self.rows[key])
+        self.expected.clear()
+        return new, old
+
+
+class WorkingSet:
+    """See the module."""
+
+    def __init__(self, catalogue: Mapping[str, Query]) -> None:
+        """Start empty; `catalogue` are the engine's queries."""
+        self._queries = catalogue
+        self.tables = {name: Table({}, {}, {}) for name in KEY_PLACES}
+        self.assignments: dict[int, Assignment] = self.tables["assignments"].rows
+        self.tasks: dict[int, Task] = self.tables["tasks"].rows
+        self.agents: dict[str, Agent] = self.tables["agents"].rows
+        self.escalations: dict[int, Escalation] = self.tables["escalations"].rows
+        self.policies: dict[str, Policy] = self.tables["policies"].rows
+        self.task_ids: dict[str, int] = {}
+        self.agent_names: dict[int, str] = {}
+        self._broken_ids: dict[int, Key] = {}  # of agents
+        self.leases: dict[str, set[int]] = {}  # by agent, where they were asked for
+        self.excluded: dict[int, set[tuple[int, str]]] = {}
+        self.dependents: dict[int, list[int]] = {}
+        self._able: dict[str, None] | None = None
+        self._candidates: tuple[Agent, ...] | None = None
+        self._asked: dict[str, set[Key]] = {name: set() for name in LOADS}
+        self._wanted: dict[str, list[Key]] = {name: [] for name in LOADS}
+        self._company_of_tasks: list[str] = []
+
+    def want(self, load: str, keys: Iterable[Key]) -> None:
+        """Ask for rows that were not asked for before."""
+        asked, wanted = self._asked[load], self._wanted[load]
+        for key in keys:
+            if key not in asked:
+                asked.add(key)
+                wanted.append(key)
+
+    def want_needs(self, needs: Needs) -> None:
+        """Ask for what a unit names."""
+        names = [name.lower() for name in needs.agents]
+        self.want("load_assignments", needs.assignments)
+        self.want("load_tasks", needs.tasks)
+        self.want("load_task_keys", needs.task_keys)
+        self.want("load_agents", names)
+        self.want("load_agent_ids", needs.agent_ids)
+        self.want("load_policies", needs.policies)
+        if needs.leases:
+            self.want("load_leases", names)
+        for load, asked in (("load_excluded", needs.excluded), ("load_dependents", needs.dependents)):
+            if asked and load not in self._company_of_tasks:
+                self._company_of_tasks.append(load)
+                self.want(load, self.tasks)
+
+    def load(self) -> Course[None]:
+        """Load what is wanted, and what that brings along, until nothing is."""
+        while any(self._wanted.values()):
+            for load, table in LOADS.items():
+                keys = self._wanted[load]
+                if keys:
+                    self._wanted[load] = []
+                    rows = yield Fetch(self._queries[load], listed(keys))
+                    self._take(load, table, rows, keys)
+
+    def load_candidates(self) -> Course[None]:
+        """Load whoever could take work, once."""
+        if self._able is None:
+            self._able = {}
+            rows = yield Fetch(self._queries["load_candidates"])
+            self._put_rows("agents", rows)
+            for row in rows:
+                self._weigh(str(row[KEY_PLACES["agents"]]).lower())
+
+    @property
+    def candidates(self) -> Sequence[Agent]:
+        """Whoever could take work now."""
+        if self._candidates is None:
+            self._candidates = tuple(self.agents[name] for name in self._able or ())
+        return self._candidates
+
+    def raise_broken_agent(self, agent_id: int) -> None:
+        """Raise what is wrong with the row of this id, if there is one that cannot be read."""
+        if agent_id in self._broken_ids:
+            raise self.tables["agents"].broken[self._broken_ids[agent_id]]
+
+    def accept(self, changes: Changes) -> None:
+        """Lay a unit's changes over the rows: all of them, or none when one is not at its version."""
+        staged = [
+            *self._stage("agents", changes.agents),
+            *self._stage("tasks", changes.tasks),
+            *self._stage("assignments", changes.assignments),
+            *self._stage("escalations", changes.escalations),
+            *self._stage("policies", changes.policies),
+        ]
+        for table, key, _, seen in staged:
+            self._asked[_OWN_LOADS[table]].add(key)
+            if table == "tasks" and not seen:  # nobody can have known it before
+                self._asked["load_excluded"].add(key)
+                self._asked["load_dependents"].add(key)
+        for table, key, record, seen in staged:
+            rows = self.tables[table]
+            rows.expected.setdefault(key, seen)
+            rows.rows[key] = record
+            self._follow(table, record)
+        for task_id, depends_on in changes.dependencies:
+            waiting = self.dependents.setdefault(depends_on, [])
+            if task_id not in waiting:
+                waiting.append(task_id)
+
+    def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, int]]:
+        rows = self.tables[table].rows
+        for record in changed:
+            key = key_of(table, record)
+            known = rows.get(key)
+            if known is not None and known.version != record.version:
+                seen = f"{table} {key} was seen at version {record.version}"
+                raise VersionConflictError(f"{seen}, and is at {known.version}")
+            yield table, key, structs.replace(record, version=record.version + 1), record.version
+
+    def _take(self, load: str, table: str, rows: list[Any], keys: list[Key]) -> None:
+        match load:
+            case "load_excluded":
+                for task_id, round_, agent in rows:
+                    self.excluded.setdefault(task_id, set()).add((round_, agent))
+            case "load_dependents":
+                for depends_on, task_id in rows:
+                    waiting = self.dependents.setdefault(depends_on, [])
+                    if task_id not in waiting:
+                        waiting.append(task_id)
+                self.want("load_tasks", (task_id for _, task_id in rows))
+            case "load_leases":
+                self._put_rows(table, rows)
+                for name in keys:  # not the rows: a unit of this transaction may have ended or added leases
+                    self.leases[str(name)] = {
+                        row.id
+                        for row in self.assignments.values()
+                        if row.ended_at is None and row.agent.lower() == name
+                    }
+            case _:
+                self._put_rows(table, rows)
+
+    def _put_rows(self, table: str, rows: list[Any]) -> None:
+        """Make records of rows; one that is none is kept aside and hurts only whoever needs it."""
+        read, place, into = _READERS[table], KEY_PLACES[table], self.tables[table]
+        for row in rows:
+            key = str(row[place]).lower() if table == "agents" else row[place]
+            if key in into.rows:
+                continue  # as a unit of this transaction left it
+            try:
+                record = read(row)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with the row
+                into.broken[key] = error
+                if table == "agents":
+                    self._broken_ids[row[0]] = key
+                continue
+            into.rows[key] = record
+            self._follow(table, record)
+
+    def _follow(self, table: str, record: Any) -> None:
+        """Keep the side tables true, and want what the record brings along."""
+        self._asked[_OWN_LOADS[table]].add(key_of(table, record))
+        match table:
+            case "assignments":
+                self._follow_assignment(record)
+            case "tasks":
+                if record.key is not None:
+                    self.task_ids[record.key] = record.id
+                self.want("load_policies", (record.policy,))
+                if record.assignment_id is not None:
+                    self.want("load_assignments", (record.assignment_id,))
+                for load in self._company_of_tasks:
+                    self.want(load, (record.id,))
+            case "agents":
+                self.agent_names[record.id] = record.name.lower()
+                self._weigh(record.name.lower())
+            case _:
+                pass
+
+    def _follow_assignment(self, record: Assignment) -> None:
+        self.want("load_tasks", (record.task_id,))
+        name = record.agent.lower()
+        self.want("load_agents", (name,))
+        if record.escalation_id is not None:
+            self.want("load_escalations", (record.escalation_id,))
+        if record.end_reason in NOT_AGAIN:
+            self.excluded.setdefault(record.task_id, set()).add((record.round, record.agent))
+        held = self.leases.get(name)
+        if held is not None:
+            (held.discard if record.ended_at is not None else held.add)(record.id)
+
+    def _weigh(self, name: str) -> None:
+        """Count an agent among the candidates or not, as it stands now."""
+        self._candidates = None
+        if self._able is None:
+            return
+        agent = self.agents.get(name)
+        if (
+            agent is not None
+            and agent.active
+            and (agent.leases < agent.capacity or agent.kind == "main_agent")
+        ):
+            self._able[name] = None
+        else:
+            self._able.pop(name, None)
+
+
+_READERS = {
+    "assignments": reader(Assignment),
+    "tasks": reader(Task),
+    "agents": reader(Agent),
+    "escalations": reader(Escalation),
+    "policies": reader(Policy),
+}

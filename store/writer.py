@@ -1,0 +1,179 @@
+"""What units decided, as statements in an order that the schema allows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct, structs
+
+from contracts.codec import encode
+from contracts.events import event_post
+from contracts.records import AuditRow
+from contracts.work import Changes, Fact, Post, Unit
+from store.rows import CommandRow, binder
+from store.sql import Query
+from store.statements import Course, Fetch, Write, exactly, listed
+from store.view import Life
+from store.working_set import WorkingSet
+
+# Tables in the order in which they refer to each other, with what comes first: a lease ends before another is made.
+_RECORDS = (
+    ("agents", ("insert_agent", "update_agent")),
+    ("policies", ("insert_policy", "update_policy")),
+    ("tasks", ("insert_task", "update_task")),
+    ("escalations", ("insert_escalation", "update_escalation")),
+    ("assignments", ("update_assignment", "insert_assignment")),
+)
+_ADDED = ("insert_step", "insert_ping", "insert_comment", "insert_notice", "insert_command", "insert_audit")
+
+
+class Standing(Struct):
+    """A post of this transaction; it is replaced when a later unit writes the same slot."""
+
+    post: Post
+    replaced: bool = False
+
+
+class Prepared(Struct, frozen=True, kw_only=True):
+    """A unit's changes, with all that could throw done."""
+
+    changes: Changes
+    answer: bytes
+    audit: tuple[AuditRow, ...]
+    events: tuple[Post, ...]
+
+
+class Writer:
+    """Collects what the units of one transaction want written, and writes it."""
+
+    def __init__(self, catalogue: Mapping[str, Query], rows: WorkingSet, life: Life) -> None:
+        """Start with nothing to write."""
+        self._queries = catalogue
+        self._set = rows
+        self._life = life
+        self._bind: dict[str, Callable[[Any], tuple[Any, ...]]] = _binders(catalogue)
+        self._added: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _ADDED}
+        self._dependencies: list[tuple[int, int]] = []
+        self._posts: list[Standing] = []
+        self._slots: dict[str, Standing] = {}  # of the whole transaction
+        self._waiting: dict[str, Standing] = {}  # of these not written yet
+        self.dirty = False
+
+    def prepare(self, unit: Unit, changes: Changes, now: int) -> Prepared:
+        """Do all that can throw, without leaving a trace: bodies, audit rows, events."""
+        last = self._life.last_ids.get("audit", 0)
+        cause = unit.command.command_id if unit.command else None
+        audit = tuple(
+            self._audit_row(fact, last + place, cause, now) for place, fact in enumerate(changes.facts, 1)
+        )
+        return Prepared(
+            changes=changes,
+            answer=b"{}" if changes.answer is None else encode(changes.answer),
+            audit=audit,
+            events=tuple(event_post(row) for row in audit),
+        )
+
+    def accept(self, prepared: Prepared) -> list[Standing]:
+        """Take a unit's changes; nothing here throws but a version that has passed."""
+        changes, added, bind = prepared.changes, self._added, self._bind
+        self._set.accept(changes)
+        self.dirty = True
+        added["insert_step"].extend(map(bind["insert_step"], changes.steps))
+        added["insert_ping"].extend(map(bind["insert_ping"], changes.pings))
+        added["insert_comment"].extend(map(bind["insert_comment"], changes.comments))
+        added["insert_notice"].extend(map(bind["insert_notice"], changes.notices))
+        added["insert_audit"].extend(map(bind["insert_audit"], prepared.audit))
+        self._dependencies.extend(changes.dependencies)
+        if prepared.audit:
+            self._life.last_ids["audit"] = prepared.audit[-1].seq
+        return [self._stand(post) for post in (*changes.posts, *prepared.events)]
+
+    def answered(self, row: CommandRow) -> None:
+        """Keep the answer of a command."""
+        self.dirty = True
+        self._added["insert_command"].append(self._bind["insert_command"](row))
+
+    def flush(self) -> Course[None]:
+        """Write everything; raises StatementError when something of it may not be."""
+        self.dirty = False
+        for table, order in _RECORDS:
+            new, old = self._set.tables[table].changed()
+            for name in order:
+                query, bind = self._queries[name], self._bind[name]
+                if name.startswith("insert"):
+                    rows = [bind(record) for record in new]
+                else:
+                    rows = [(*bind(record), seen) for record, seen in old]
+                if rows:
+                    yield from exactly(query, rows)
+        if self._dependencies:
+            rows, self._dependencies = [*self._dependencies], []
+            yield Write(self._queries["insert_dependency"], rows)
+        for name, rows in self._added.items():
+            if rows:
+                self._added[name] = []
+                yield from exactly(self._queries[name], rows)
+        yield from self._flush_posts()
+
+    def _flush_posts(self) -> Course[None]:
+        updates: list[tuple[Any, ...]] = []
+        if self._waiting:
+            slots, self._waiting = self._waiting, {}
+            standing = yield Fetch(self._queries["load_slots"], listed(list(slots)))
+            for slot, post_id, version in standing:
+                found = slots.pop(slot)
+                found.post = structs.replace(found.post, id=post_id, version=version + 1)
+                updates.append((*self._bind["update_post"](found.post), version))
+            self._posts.extend(slots.values())
+        if updates:
+            yield from exactly(self._queries["update_post"], updates)
+        if self._posts:
+            posts, self._posts = self._posts, []
+            for found in posts:
+                found.post = structs.replace(found.post, id=self._life.next_id("outbox"), version=1)
+            rows = [self._bind["insert_post"](found.post) for found in posts]
+            yield from exactly(self._queries["insert_post"], rows)
+
+    def _audit_row(self, fact: Fact, seq: int, cause: str | None, now: int) -> AuditRow:
+        return AuditRow(
+            seq=seq,
+            at=now,
+            actor=fact.actor,
+            aggregate=fact.aggregate,
+            aggregate_id=fact.id,
+            event=fact.event,
+            aggregate_version=fact.version,
+            cause=fact.cause or cause,
+            incarnation=self._life.incarnation,
+            data=encode(fact.data),
+        )
+
+    def _stand(self, post: Post) -> Standing:
+        standing = Standing(post)
+        if post.slot is None:
+            self._posts.append(standing)
+        else:
+            before = self._slots.get(post.slot)
+            if before is not None:
+                before.replaced = True
+            self._slots[post.slot] = self._waiting[post.slot] = standing
+        return standing
+
+
+def posts_of(standing: Sequence[Standing]) -> tuple[Post, ...]:
+    """Return those posts that stand at the end of the transaction."""
+    return tuple(found.post for found in standing if not found.replaced)
+
+
+_bound: dict[int, dict[str, Callable[[Any], tuple[Any, ...]]]] = {}
+
+
+def _binders(catalogue: Mapping[str, Query]) -> dict[str, Callable[[Any], tuple[Any, ...]]]:
+    """Return for each writing query what takes its parameters out of a record; `expected` comes from elsewhere."""
+    found = _bound.get(id(catalogue))
+    if found is None:
+        found = _bound[id(catalogue)] = {
+            name: binder(query.source, [param for param in query.params if param != "expected"])
+            for name, query in catalogue.items()
+            if query.source is not None
+        }
+    return found
