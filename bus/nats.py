@@ -80,9 +80,7 @@ class NatsBus:
         """Publish a core message, best effort."""
         with own_errors():
             await self.client.publish(subject, data, reply, dict(headers) if headers else None)
-        await (
-            anyio.lowlevel.checkpoint()
-        )  # nats-py does not yield by itself: a loop over this would stop the world
+        await anyio.lowlevel.checkpoint()  # nats-py does not yield: a loop over this would stop the world
 
     async def publish_batch(
         self, items: Sequence[Outgoing], *, stream: str, timeout_s: float = 10.0

@@ -140,7 +140,10 @@ async def test_the_lock_waits_for_the_server_of_a_killed_parent(
 ) -> None:
     """As long as that server writes, nobody else may; if it never ends, somebody has to look."""
     gone = ended_child()
-    async with server(tmp_path):
+    async with server(tmp_path) as nats:
+        assert nats._lock is not None
+        os.close(nats._lock)  # as when its parent is killed: only the server has it now
+        nats._lock = None
         (tmp_path / "lock").write_text(f"{gone}\n", "utf-8")
         monkeypatch.setattr(embedded, "ORPHAN_S", 0.06)
         with pytest.raises(FolderBusy, match="whose parent is gone"):

@@ -161,20 +161,24 @@ async def test_a_restart_of_the_server_is_only_a_pause(tmp_path: Path) -> None:
         other = await bus.pull(ACKS, "answers", batch=1)
         assert await other.take(1, expires_s=0.02) == []
         await other.close()
-        taken: list[Incoming] = []
+        seen: list[bytes] = []
 
-        async def wait() -> None:
-            taken.extend(await take(puller, 1))
+        async def work() -> None:
+            while True:
+                for message in await puller.take(10, expires_s=5):
+                    seen.append(message.data)
+                    message.ack()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wait)
+            tasks.start_soon(work)
             await nats.start()
             with anyio.fail_after(20):
                 await back.wait()
             await put(bus, b"3")
-        assert taken[0].data == b"3"
-        taken[0].ack()
-        await settled(bus)
+            await settled(bus)
+            tasks.cancel_scope.cancel()
+        # A crash can put the consumer back behind the stream, so the first two may come twice.
+        assert set(seen) - {b"1", b"2"} == {b"3"}
 
 
 @pytest.mark.parametrize("verb", ["CONSUMER.DELETE.ROLLCALL_ACKS.answers", "STREAM.DELETE.ROLLCALL_ACKS"])
