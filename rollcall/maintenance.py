@@ -53,7 +53,9 @@ def doctor(settings: Settings) -> list[Finding]:
 
 def _python(_settings: Settings) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Finding(name="python", ok=sys.version_info >= (3, 11), detail=version, fix="use Python 3.11 or newer")
+    return Finding(
+        name="python", ok=sys.version_info >= (3, 11), detail=version, fix="use Python 3.11 or newer"
+    )
 
 
 def _sqlite(_settings: Settings) -> Finding:

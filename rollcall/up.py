@@ -14,10 +14,9 @@ import structlog
 from bus import embedded
 from bus.api import BusError
 from bus.embedded import EmbeddedServer
-from rollcall.run import REFUSED, UNAVAILABLE, watch_signals
+from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.wiring import SERVICES, runtime
-from store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -30,23 +29,11 @@ def up(settings: Settings) -> int:
 
 
 async def _up(settings: Settings) -> int:
-    stop = anyio.Event()
-    try:
-        async with anyio.create_task_group() as group, _bus(settings, stop) as url:
-            group.start_soon(watch_signals, stop)
-            async with runtime(SERVICES, settings, url) as actors:
-                await actors.run(stop, ready=lambda: _say_ready(url, settings))
-            group.cancel_scope.cancel()
-    except* StoreError as errors:
-        log.error("store.refused", reason=str(errors.exceptions[0]))
-        return REFUSED
-    except* embedded.FolderBusy as errors:
-        log.error("up.refused", reason=str(errors.exceptions[0]))
-        return REFUSED
-    except* BusError as errors:
-        log.error("bus.refused", reason=str(errors.exceptions[0]))
-        return UNAVAILABLE
-    return 0
+    async def work(stop: anyio.Event) -> None:
+        async with _bus(settings, stop) as url, runtime(SERVICES, settings, url) as actors:
+            await actors.run(stop, ready=lambda: _say_ready(url, settings))
+
+    return await until_stopped(work)
 
 
 def _say_ready(url: str, settings: Settings) -> None:
@@ -56,7 +43,7 @@ def _say_ready(url: str, settings: Settings) -> None:
 
 @asynccontextmanager
 async def _bus(settings: Settings, stop: anyio.Event) -> AsyncIterator[str]:
-    """Yield the address of the bus: the configured one, or that of a server of our own, kept alive until the end."""
+    """Yield the address of the bus: the configured one, or that of a server of our own, kept alive."""
     if settings.nats.url:
         yield settings.nats.url
         return
@@ -84,7 +71,7 @@ async def _keep(server: EmbeddedServer, stop: anyio.Event) -> None:
         try:
             await server.start()
         except BusError as error:
-            log.error("bus.not_started", reason=str(error))
+            log.warning("bus.not_started", reason=str(error))
 
 
 def down(settings: Settings) -> int:
