@@ -49,7 +49,7 @@ Durations = Annotated[
 Name = Annotated[
     str,
     Meta(
-        pattern=NAME_PATTERN,
+        pattern=rf"{NAME_PATTERN}\Z",  # in Python, $ alone lets a last newline pass
         extra={"form": "1 to 63 letters, digits, _ or -, beginning with a letter or digit"},
     ),
 ]

@@ -52,5 +52,6 @@ def variable(key: str) -> str:
 
 def _repeats(attempts: int) -> str:
     usual = Settings().timers.repeats_us
-    wanted = [*usual, *usual[-1:] * attempts][: min(attempts, 17)]  # 17 are refused, with a clear word
+    attempts = min(attempts, 17)  # so many are refused, with a clear word
+    wanted = [*usual, *usual[-1:] * attempts][:attempts]
     return ",".join(map(format_duration, wanted))

@@ -41,7 +41,8 @@ class Text(click.ParamType[str]):
     name = "text"
 
     def __init__(self, kind: StrType, form: str) -> None:
-        meta = msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=kind.pattern)
+        pattern = rf"(?:{kind.pattern})\Z" if kind.pattern else None  # $ alone lets a last newline pass
+        meta = msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=pattern)
         self.type: Any = Annotated[str, meta]
         self.form = form or _limits(kind)
 

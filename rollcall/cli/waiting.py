@@ -74,8 +74,8 @@ async def _first(line: Any, operation: Operation, caller: Caller, params: Struct
     """Ask; a service that does not answer at all ends the command."""
     from rollcall.cli import wire
 
-    for _ in range(wire.TRIES):
-        if data := await _again(line, operation, caller, params, failing=True):
+    for number in range(wire.TRIES):
+        if data := await _again(line, operation, caller, params, failing=number == 0):
             return data
     raise wire.silent(params, caller.timeout_s)
 

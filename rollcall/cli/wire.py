@@ -113,7 +113,7 @@ async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncG
                 error_cb=found.note,
                 allow_reconnect=lasting,
                 max_reconnect_attempts=1,  # the first connect would never give up with -1
-                reconnect_time_wait=1,
+                reconnect_time_wait=1 if lasting else 0,
                 connect_timeout=int(CONNECT_S),
                 user_credentials=str(settings.nats.creds) if settings.nats.creds else None,
             )

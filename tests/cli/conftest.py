@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,25 @@ from nats.aio.msg import Msg
 
 from contracts.errors import RollcallError
 from rollcall.cli.root import root
-from tests.support.nats import server
+from tests.support.nats import Server, server
 
-Command = Callable[..., Awaitable[Result]]
+Command = Callable[..., Coroutine[Any, Any, Result]]
 
 
 class Bus:
     """Answers requests by their verb, and keeps what was asked."""
 
-    def __init__(self, client: Client, url: str) -> None:
+    def __init__(self, client: Client, server: Server) -> None:
         self.client = client
-        self.url = url
+        self.server = server
+        self.url = server.url
         self.asked: list[tuple[str, dict[str, Any], Mapping[str, str]]] = []
         self.answers: dict[str, list[Any]] = {}
+        self.back = asyncio.Event()
+
+    async def note_back(self) -> None:
+        """Note that the connection is back."""
+        self.back.set()
 
     def answer(self, verb: str, *answers: Any) -> None:
         """Give these answers in turn, the last one for ever: JSON, bytes, an error, or None for silence."""
@@ -69,15 +76,26 @@ def _nobody_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+async def _quietly(_error: Exception) -> None:
+    """Ignore it: some tests take the server away."""
+
+
 @pytest.fixture
 async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
     async with server(tmp_path / "nats") as running:
         client = Client()
-        await client.connect(running.url)
-        made = Bus(client, running.url)
+        made = Bus(client, running)
+        await client.connect(
+            running.url,
+            error_cb=_quietly,
+            reconnected_cb=made.note_back,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+        )
         await made.listen()
         yield made
-        await client.close()
+        with suppress(OSError):  # of the connection to a server that was killed
+            await client.close()
 
 
 @pytest.fixture

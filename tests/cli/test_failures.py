@@ -3,14 +3,17 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bus.embedded import find_binary
 from contracts import errors
 from contracts.errors import RollcallError
 from tests.cli.conftest import Bus, Command
@@ -134,6 +137,7 @@ BAD = {
     "a name with a dot": (["agent", "add", "a.b"], "1 to 63 letters, digits, _ or -"),
     "a wildcard": (["agent", "show", "*"], "1 to 63 letters, digits, _ or -"),
     "an empty name": (["agent", "add", ""], "1 to 63 letters, digits, _ or -"),
+    "a newline": (["agent", "add", "a\n"], "1 to 63 letters, digits, _ or -"),
     "a control character": (["agent", "add", "a\x1bb"], "1 to 63 letters, digits, _ or -"),
     "no UTF-8": (["task", "add", os.fsdecode(b"\xff")], "1 to 200 characters"),
     "no title": (["task", "add", ""], "1 to 200 characters"),
@@ -222,6 +226,30 @@ async def test_a_server_that_wants_a_password_says_so(rollcall: Command, tmp_pat
 
 def program(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "rollcall", *arguments]
+
+
+@pytest.fixture
+async def strict(tmp_path: Path) -> AsyncIterator[str]:
+    """Run a server that lets nobody publish commands, and yield its address."""
+    rules = 'authorization { users: [{user: ann, password: hush, permissions: {publish: "other.>"}}] }'
+    (tmp_path / "strict.conf").write_text(f"listen: 127.0.0.1:-1\n{rules}\n", "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        find_binary(), "-c", str(tmp_path / "strict.conf"), stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async for line in process.stderr:
+        if found := re.search(rb"client connections on 127.0.0.1:(\d+)", line):
+            yield f"nats://ann:hush@127.0.0.1:{int(found[1])}"
+            break
+    process.terminate()
+    await process.communicate()
+
+
+async def test_what_the_bus_does_not_allow_is_said(rollcall: Command, strict: str) -> None:
+    env = {"ROLLCALL_NATS__URL": strict, "ROLLCALL_AGENT": "ann"}
+    done = await rollcall("ack", "5", "--timeout", "0.3", env=env)
+    assert (done.exit_code, "does not allow ann" in done.stderr) == (4, True)
+    assert "hush" not in done.stderr
 
 
 def run_programs(url: str) -> tuple[int, str, int]:

@@ -76,6 +76,20 @@ async def test_a_service_that_is_gone_does_not_end_the_wait(ann: Command, bus: B
     assert (await asking).exit_code == 3
 
 
+async def test_a_server_that_is_killed_does_not_end_the_wait(ann: Command, bus: Bus) -> None:
+    bus.answer("next", NONE, DUE)
+    asking = asyncio.create_task(ann("next", "--wait", "30", "--timeout", "0.2"))
+    await until(lambda: len(bus.asked) == 1)
+    await bus.client.flush()  # the first answer is on its way
+    await bus.server.kill()
+    await bus.server.start()
+    await bus.back.wait()
+    while not asking.done():  # whether the command is back too is not to be seen: ring until it hears
+        await bus.client.publish("rollcall.v1.ping.ann.5", b"{}")
+        await bus.client.flush()
+    assert (await asking).exit_code == 0
+
+
 async def test_a_silent_service_ends_the_command(ann: Command, bus: Bus) -> None:
     bus.answer("next", None)
     done = await ann("next", "--timeout", "0.05")

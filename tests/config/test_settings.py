@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from domain.timers import Timers as Clocks
-from rollcall import config
 from rollcall.config import ConfigError, load, shown
 from rollcall.settings import Settings, Timers, format_duration, parse_duration
 from rollcall.settings_keys import KEYS
@@ -52,7 +51,7 @@ def test_every_key_can_be_read_back_from_what_is_shown(tmp_path: Path) -> None:
 
 def test_folders_and_names_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(config.getpass, "getuser", lambda: "Ann Änderung.x")
+    monkeypatch.setattr("getpass.getuser", lambda: "Ann Änderung.x")
     settings = load(environ={}, folder=tmp_path).settings
     assert settings.state_dir == tmp_path / ".local/state/rollcall"
     assert settings.store_path == settings.state_dir / "rollcall.db"
@@ -73,7 +72,7 @@ def test_a_user_without_a_name_is_the_operator(
     def nobody() -> str:
         raise error
 
-    monkeypatch.setattr(config.getpass, "getuser", nobody)
+    monkeypatch.setattr("getpass.getuser", nobody)
     assert load(environ={}, folder=tmp_path).settings.operator == "operator"
 
 
@@ -136,6 +135,7 @@ WRONG = {
     "too many": ({"MAX_ESCALATION_ATTEMPTS": "99999999"}, "timers.repeats"),
     "none": ({"MAX_ESCALATION_ATTEMPTS": "0"}, "timers.repeats"),
     "an old name": ({"RUTO_TIMEOUT_MINUTES": "soon"}, "RUTO_TIMEOUT_MINUTES: timers.accept_main = 'soonm'"),
+    "a newline": ({"ROLLCALL_AGENT": "a\n"}, "'a\\\\n' is not allowed"),
     "two lines": ({"ROLLCALL_AGENT": "a\nb"}, "'a\\\\nb' is not allowed"),
 }
 
