@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 STOP_S: Final = 10.0
 STAMP_S: Final = 1.0
+LEFTOVERS_MAX: Final = 2_000  # the rest is the relay's
 
 
 class Ports(Struct, frozen=True, kw_only=True):
@@ -89,9 +90,13 @@ class Runtime:
             async with anyio.create_task_group() as loops:
                 for service in self.services:
                     await self._open(service, loops, supervisor)
+                for door in self._doors:
+                    if isinstance(door, MicroService):
+                        group.start_soon(door.run)
                 group.start_soon(Supervisor(flushed, self.ports.ensure).keep, "outbox", self.outbox.run)
                 group.start_soon(self._cast)
                 loops.start_soon(supervisor.keep, "stamps", self._stamp)
+                group.start_soon(self._send_leftovers)
                 await self.ports.bus.flush()
                 log.info("runtime.ready", services=[service.name for service in self.services])
                 if ready is not None:
@@ -104,6 +109,13 @@ class Runtime:
                 while len(self.outbox) or self.casts.waiting:  # noqa: ASYNC110 - two queues, no common event
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
+
+    async def _send_leftovers(self) -> None:
+        """Send what an earlier life left in the outbox; what a sibling sends too is a repeat of the same id."""
+        try:
+            self.outbox.put(await self.ports.ledger.unsent(self.ports.clock.now(), LEFTOVERS_MAX))
+        except StoreFaultError as error:
+            log.warning("store.fault", reason=str(error))
 
     async def _open(self, service: Service, loops: TaskGroup, supervisor: Supervisor) -> None:
         """Open every door of a service and start its loops."""
