@@ -3,7 +3,10 @@
 import asyncio
 import json
 
+import pytest
+
 from contracts.errors import NotFoundError
+from rollcall.cli import waiting
 from tests.cli.conftest import Bus, Command
 from tests.support.nats import until
 
@@ -47,7 +50,8 @@ async def test_nothing_came_in_time(ann: Command, bus: Bus) -> None:
     assert (await ann("next", "--wait", "0")).stdout == "nothing is due\n"
 
 
-async def test_a_ping_ends_the_wait(ann: Command, bus: Bus) -> None:
+async def test_a_ping_ends_the_wait(ann: Command, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "ASK_AGAIN_S", 1_000)
     bus.answer("next", NONE, DUE)
     asking = asyncio.create_task(ann("next", "--wait", "30"))
     await until(lambda: len(bus.asked) == 1)
@@ -56,6 +60,15 @@ async def test_a_ping_ends_the_wait(ann: Command, bus: Bus) -> None:
     done = await asking
     assert done.exit_code == 0
     assert len(bus.asked) == 2
+
+
+async def test_a_ping_that_was_missed_is_found_by_asking_again(
+    ann: Command, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "ASK_AGAIN_S", 0.02)
+    bus.answer("next", NONE, NONE, DUE)
+    assert (await ann("next", "--wait", "30")).exit_code == 0
+    assert len(bus.asked) == 3
 
 
 async def test_a_service_that_restarts_does_not_end_the_wait(ann: Command, bus: Bus) -> None:
