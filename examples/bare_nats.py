@@ -42,7 +42,7 @@ async def main(name: str) -> None:
         if ping["kind"] != "ping":
             continue  # withdrawn: nothing is owed any more
         await answer(bus, name, ping, "ack")
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1)
         await answer(bus, name, ping, "progress", note="half of it")
         await answer(bus, name, ping, "complete", result="done with nats-py alone")
 

@@ -30,6 +30,7 @@ class Evidence:
         database.close()
         lines = recording.read_text("utf-8").splitlines()
         self.messages = [message(json.loads(line)) for line in lines]
+        self.began_us = min(json.loads(line)["at"] for line in lines) * 1_000_000
         self.backlog: list[Row] = [json.loads(line) for line in backlog.read_text("utf-8").splitlines()]
         self.silent = silent
         self.tasks: dict[int, Row] = {row["id"]: row for row in self.rows["tasks"]}
@@ -169,12 +170,12 @@ def events_match(seen: Evidence) -> Faults:
         (body["incarnation"], body["seq"], *tokens[1:4]) for tokens, body in seen.of("evt") if "seq" in body
     }
     kept = {
-        (row["incarnation"], row["seq"], row["aggregate"], row["aggregate_id"], row["event"])
+        (row["incarnation"], row["seq"], row["aggregate"], row["aggregate_id"], row["event"]): row["at"]
         for row in seen.rows["audit"]
     }
-    for event in sorted(told - kept):
+    for event in sorted(told - kept.keys()):
         yield f"{' '.join(map(str, event[1:]))} was published, and is not in the audit"
-    for event in sorted(kept - told):
+    for event in sorted(event for event, at in kept.items() if event not in told and at > seen.began_us):
         yield f"{' '.join(map(str, event[1:]))} is in the audit, and was not published"
 
 

@@ -11,7 +11,7 @@ async def work(ping: Ping) -> None:
     """Do one task."""
     await ping.ack()
     for done in ("read the task", "wrote the change", "tests pass"):
-        await asyncio.sleep(0.5)  # here a real agent would work
+        await asyncio.sleep(1)  # here a real agent would work
         if ping.ended:
             return  # somebody else has the task now
         await ping.progress(done)

@@ -23,8 +23,8 @@ STORE = {
     "early-task": """UPDATE assignments SET assigned_at = 1
         WHERE task_id = (SELECT max(task_id) FROM task_dependencies)""",
     "wrong-hands": "UPDATE agents SET capabilities = '[]'",
-    "lost-event": "INSERT INTO audit SELECT seq + 1000000, at, actor, aggregate, aggregate_id, event, "
-    "aggregate_version, cause, incarnation, data FROM audit LIMIT 1",
+    "lost-event": """INSERT INTO audit SELECT seq + 1000000, at, actor, aggregate, aggregate_id, event,
+        aggregate_version, cause, incarnation, data FROM audit WHERE event = 'completed' LIMIT 1""",
 }
 
 

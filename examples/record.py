@@ -26,6 +26,9 @@ async def main(path: Path) -> None:
         bus = await nats.connect(os.environ["NATS_URL"], allow_reconnect=False, closed_cb=closed)
         await bus.subscribe("rollcall.v1.>", cb=writer(file), pending_msgs_limit=-1, pending_bytes_limit=-1)
         await bus.flush()
+        file.write(
+            json.dumps({"at": time.time(), "subject": "recording", "headers": {}, "data": "{}"}) + "\n"
+        )
         print("recording", flush=True)
         await over.wait()
         if not bus.is_closed:

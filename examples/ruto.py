@@ -11,7 +11,7 @@ async def main(name: str) -> None:
     async with Agent(name, interval_s=1) as me:
         async for ping in me.pings():
             await ping.ack()
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1)
             whose = f", which {ping.escalated_from} left" if ping.escalated_from else ""
             await ping.complete(f"saw to it{whose}")
 

@@ -35,9 +35,9 @@ const answer = async (ping, kind, more = {}) => {
 
 const work = async (ping) => {
   await answer(ping, "ack");
-  await pause(600);
+  await pause(1000);
   await answer(ping, "progress", { note: "half of it" });
-  await pause(600);
+  await pause(1000);
   await answer(ping, "complete", { result: "done in JavaScript" });
 };
 

@@ -2,7 +2,7 @@
 
 from rollcall.settings import Settings
 
-SCALE = 0.005  # half an hour of promises in nine seconds
+SCALE = 0.01  # half an hour of promises in eighteen seconds
 
 
 def main(settings: Settings, *, seconds: float, plant: str | None) -> int:
@@ -15,7 +15,9 @@ def main(settings: Settings, *, seconds: float, plant: str | None) -> int:
     from pathlib import Path
 
     from rollcall.demo.stage import Stage
+    from rollcall.log import setup
 
+    setup("error", settings.log.format)
     examples = Path(__file__).parents[2] / "examples"
     if not (examples / "backlog.jsonl").exists():
         sys.stderr.write(f"the examples are not here ({examples}): run this in a clone of the repository\n")

@@ -73,7 +73,7 @@ def fleet(examples: Path, main_agent: str) -> list[Player]:
         Player(
             name=main_agent,
             about="the main agent, who gets what others left: ruto.py",
-            command=(*ours("ruto"), main_agent),
+            command=ours("ruto"),
         ),
     ]
 

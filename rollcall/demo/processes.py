@@ -13,6 +13,7 @@ from bus.embedded import die_with_parent
 
 STOP_S: Final = 3.0
 POLL_S: Final = 0.02
+TAIL_CHARS: Final = 600
 _FOREIGN: Final = ("ROLLCALL_", "NATS_", "DEFAULT_", "DATABASE_URL", "RUTO_", "SUB_AGENT_", "MAX_ESCALATION_")
 
 
@@ -30,6 +31,10 @@ def environment(folder: Path, scale: float) -> dict[str, str]:
         "ROLLCALL_TIMERS__SCALE": f"{scale:g}",
         "ROLLCALL_LOG__LEVEL": "warning",
     }
+
+
+class Ended(Exception):
+    """A process ended before its time."""
 
 
 class Processes:
@@ -57,20 +62,25 @@ class Processes:
         """Return the file with what a process says."""
         return self.folder / f"{name}.log"
 
-    def ended(self, name: str) -> bool:
-        """Tell whether it has ended."""
-        return self._running[name].returncode is not None
+    def check(self, *names: str) -> None:
+        """Raise Ended if one of them has ended."""
+        for name in names:
+            if self._running[name].returncode is not None:
+                raise Ended(f"{name} ended: {self.tail(name)}")
+
+    def tail(self, name: str) -> str:
+        """Return the last that a process said."""
+        return self.log(name).read_text("utf-8", "replace").strip()[-TAIL_CHARS:]
 
     async def until_says(self, name: str, word: str, timeout_s: float) -> str:
-        """Wait for a line that begins so, and return it; raises TimeoutError, also when the process ends."""
+        """Wait for a line that begins so, and return it; raises Ended or TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while True:
                 text = self.log(name).read_text("utf-8", "replace")
                 found = next((line for line in text.splitlines() if line.startswith(word)), None)
                 if found is not None:
                     return found
-                if self.ended(name):
-                    raise TimeoutError(f"{name} ended: {text.strip()[-500:]}")
+                self.check(name)
                 await asyncio.sleep(POLL_S)
 
     async def stop(self, *names: str, number: int = signal.SIGTERM, timeout_s: float = STOP_S) -> None:

@@ -50,9 +50,8 @@ class Screen:
 
     def legend(self) -> None:
         """Say what the marks mean."""
-        self.say(
-            "  " + "   ".join(f"{self._paint(mark, color)} {text}" for mark, color, text in _WORDS.values())
-        )
+        for what, (mark, color, text) in _WORDS.items():
+            self.say(f"  {self._paint(f'{mark} {what:<10}', color)} {text}")
         self.say()
 
     def begin(self, names: dict[int, tuple[str, str]]) -> None:

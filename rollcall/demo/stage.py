@@ -15,7 +15,7 @@ from typing import Any, Final
 from bus.api import BusUnavailable, Incoming, NoResponders
 from bus.nats import NatsBus
 from rollcall.demo.fleet import fleet
-from rollcall.demo.processes import Processes, environment
+from rollcall.demo.processes import Ended, Processes, environment
 from rollcall.demo.screen import Screen
 from rollcall.demo.summary import Summary
 
@@ -48,8 +48,10 @@ class Stage:
         try:
             async with asyncio.timeout(seconds):
                 await self._play()
-        except TimeoutError as error:
-            self.screen.say(f"the time is up {error}".rstrip())
+        except TimeoutError:
+            self.screen.say("the time is up")
+        except Ended as error:
+            self.screen.say(str(error))
         finally:
             await self._stop()
         return self._judge(plant)
@@ -74,6 +76,7 @@ class Stage:
     async def _play(self) -> None:
         bus = await self._raise()
         try:
+            await bus.request("$SRV.PING", b"", timeout_s=START_S)
             await self._cast(bus)
             await bus.subscribe(f"{ROOT}.evt.>", self._on_event)
             await bus.subscribe(f"{ROOT}.ping.*.*", self._on_ping)
@@ -94,9 +97,7 @@ class Stage:
         record = (sys.executable, str(self.examples / "record.py"), str(self.folder / "recording.jsonl"))
         await self.processes.start("record", record, self.env)
         await self.processes.until_says("record", "recording", START_S)
-        bus = await NatsBus.open(url, name="rollcall/demo")
-        await bus.request("$SRV.PING", b"", timeout_s=START_S)
-        return bus
+        return await NatsBus.open(url, name="rollcall/demo")
 
     async def _cast(self, bus: NatsBus) -> None:
         """Register the agents, start them, and wait until all are there."""
@@ -105,14 +106,11 @@ class Stage:
                 continue  # it was made with the store
             agent = {name: getattr(player, name) for name in ("name", "capabilities", "capacity", "beats")}
             await self._ask(bus, "monitor.agent-add", agent)
-        await asyncio.gather(
-            *(self.processes.start(each.name, each.command, self.env) for each in self.players)
-        )
+        for player in self.players:
+            await self.processes.start(player.name, (*player.command, player.name), self.env)
         async with asyncio.timeout(JOIN_S):
             while absent := await self._absent(bus):
-                for name in absent:
-                    if self.processes.ended(name):
-                        raise TimeoutError(f"{name} ended: {self.processes.log(name).read_text()[-500:]}")
+                self.processes.check(*absent)
                 await asyncio.sleep(POLL_S)
 
     async def _absent(self, bus: NatsBus) -> set[str]:
@@ -154,7 +152,7 @@ class Stage:
         store, recording = self.folder / "store.db", self.folder / "recording.jsonl"
         original = self.folder / "state/rollcall.db"
         if not (original.exists() and recording.exists()):
-            self.screen.say(f"it did not come up: {self.processes.log('up').read_text()[-1000:]}")
+            self.screen.say("it did not come up")
             return 1
         copy(original, store)
         for line in Summary(store, self.scale).lines(self.silent):
