@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # An agent in bash: nothing but `rollcall` verbs. It does not beat: `rollcall agent add bash --beats none`.
+set -o pipefail
 export ROLLCALL_AGENT="${1:-bash}"
 
 # What it owes an answer to, or nothing when nobody asked for 10 s.
