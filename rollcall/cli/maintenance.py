@@ -19,11 +19,16 @@ from rollcall.config import shown
 def doctor(ctx: click.Context, /, form: str, **values: Any) -> None:
     """Look for what is wrong, and say how to mend it."""
     settings = settings_from(values).settings
+    from rollcall.log import setup
     from rollcall.maintenance import doctor as look
 
+    setup("error", settings.log.format)  # what is wrong is said below, once
     with plain_failures():
         found = look(settings)
-    rows = [{"name": one.name, "ok": one.ok, "detail": one.detail, "fix": one.fix} for one in found]
+    rows = [
+        {"name": one.name, "ok": one.ok, "detail": one.detail, "fix": "" if one.ok else one.fix}
+        for one in found
+    ]
     _rows(form, rows, ["", "name", "detail", "fix"])
     ctx.exit(0 if all(one.ok for one in found) else FAILED)
 

@@ -78,6 +78,8 @@ def value_text(key: str, value: Any, now: datetime) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
+        case int() if key == "priority":
+            return f"P{value}"
         case int() | float() if key.endswith("_us"):
             return span_text(value / 1_000_000)
         case float():

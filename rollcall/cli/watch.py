@@ -32,6 +32,10 @@ FAMILIES: Final = {
 }
 QUIET: Final = {"in", "hb", "wake"}  # shown on demand: copies of pings, beats, doorbells
 _FILTER_CHARS_MAX: Final = 200
+_NOISE: Final = {  # in the subject already, or for machines: -o json has it
+    *("aggregate", "assignment", "at", "cause", "command_id", "epoch", "event", "id", "incarnation"),
+    *("sent_at", "seq", "session", "version"),
+}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+|\*")
 _WAITING_MAX: Final = 10_000
 _ID: Final = re.compile(r"[0-9]+")
@@ -132,7 +136,8 @@ def line(seen: Seen, *, color: bool) -> str:
 def _summary(body: Any) -> str:
     if not is_object(body):
         return "" if body is None else str(body)
-    fields = object_of(body)
+    fields = {key: value for key, value in object_of(body).items() if key not in _NOISE}
+    fields |= object_of(fields.pop("data", None))
     return " ".join(
         f"{key}={_short(key, value)}" for key, value in fields.items() if value not in (None, "", {})
     )

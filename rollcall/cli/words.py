@@ -55,9 +55,7 @@ _AFTER: Final = {
     "assignment.ack": _PROGRESS,
     "assignment.progress": _PROGRESS,
     "assignment.wait": "rollcall resume {0}   (when the wait is over)",
-    "assignment.resume": _PROGRESS,
     "assignment.snooze": "rollcall next   (or, to begin now: rollcall unsnooze {0})",
-    "assignment.unsnooze": "rollcall ack {0}",
     "agent.leave": "rollcall join SESSION   (when you are back)",
 }
 _OWED: Final = {"pending": "rollcall ack {0}   (or: rollcall decline {0})", "acknowledged": _PROGRESS}
@@ -80,6 +78,8 @@ def after(operation: str, params: Any, result: Any) -> str:
     lease = result.get("lease")
     if lease:
         return _OWED.get(lease["status"], _NEXT).format(lease["assignment"])
+    if operation in {"assignment.resume", "assignment.unsnooze"}:
+        return _OWED.get(result.get("status"), _NEXT).format(params.assignment)
     return _AFTER.get(operation, _NEXT).format(getattr(params, "assignment", ""))
 
 

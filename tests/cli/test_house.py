@@ -105,7 +105,7 @@ async def test_backup_and_restore(rollcall: Command, monkeypatch: pytest.MonkeyP
 
 
 async def test_doctor_names_what_is_wrong(rollcall: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    well = SimpleNamespace(name="store", ok=True, detail="fine", fix="")
+    well = SimpleNamespace(name="store", ok=True, detail="fine", fix="never mind")
     ill = SimpleNamespace(name="bus", ok=False, detail="gone\x1b[2J", fix="rollcall up")
     planted(monkeypatch, "maintenance", doctor=Calls([well, ill]))
     done = await rollcall("doctor")

@@ -57,6 +57,8 @@ def test_ages() -> None:
         ("beat_at", "soon\x1b", "soon"),
         ("status_since", "2026-01-31T11:59:00", "2026-01-31T11:59:00"),
         ("active", False, "no"),
+        ("priority", 0, "P0"),
+        ("priority", "P1", "P1"),
         ("agent", None, ""),
         ("load", 0.5, "0.5"),
         ("tasks", {"todo": 3, "done": 1}, "todo 3, done 1"),

@@ -213,6 +213,17 @@ async def test_a_page_says_how_to_see_the_next(ann: Command, bus: Bus) -> None:
     assert done.stderr == "more: the same with --after 1\n"
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"), [("acknowledged", "rollcall progress 5"), ("pending", "rollcall ack 5")]
+)
+@pytest.mark.parametrize("verb", ["resume", "unsnooze"])
+async def test_after_a_pause_the_state_says_what_is_owed(
+    ann: Command, bus: Bus, verb: str, status: str, hint: str
+) -> None:
+    bus.answer(verb, OUTCOME | {"status": status})
+    assert (await ann(verb, "5")).stderr.startswith(f"next: {hint}")
+
+
 async def test_what_to_run_next_follows_the_answer(ann: Command, bus: Bus) -> None:
     lease = {"assignment": 5, "task": 7, "title": "t", "status": "pending"}
     bus.answer("sync", {"incarnation": "k", "agent": "ann", "leases": [lease], "notices": []})

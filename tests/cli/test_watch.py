@@ -96,10 +96,16 @@ def test_bytes_that_are_no_json_are_shown_as_they_are() -> None:
     deep = take_apart("msg.ann.x", b"[" * 100_000, AT, {})
     assert (deep.agent, isinstance(deep.body, str)) == ("ann", True)
     numbers = take_apart("evt.task.x.y", b'{"data": {"took_us": 90000000}, "n": 5, "l": [1]}', AT, {})
-    assert line(numbers, color=False).endswith('data={"took_us":90000000} n=5 l=[1]')
+    assert line(numbers, color=False).endswith("n=5 l=[1] took_us=1m30s")
     assert line(take_apart("evt.x.1.y", b'{"took_us": 90000000}', AT, {}), color=False).endswith(
         "took_us=1m30s"
     )
+
+
+def test_what_machines_need_is_left_out_for_people() -> None:
+    body = {"seq": 7, "incarnation": "k7", "actor": "agent:ann", "event": "acknowledged", "data": {"task": 7}}
+    seen = take_apart("evt.assignment.5.acknowledged", json.dumps(body).encode(), AT, {})
+    assert line(seen, color=False).split(maxsplit=2)[2] == "actor=agent:ann task=7"
 
 
 def test_what_is_learned_about_tasks_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
