@@ -86,14 +86,16 @@ def value_text(key: str, value: Any, now: datetime) -> str:
             return f"{value:g}"
         case str() if is_time(key):
             return _time_text(value, now)
-        case dict():
-            return ", ".join(
-                f"{name} {value_text(name, item, now)}" for name, item in object_of(value).items()
-            )
-        case list():
-            return ", ".join(_item_text(item, now) for item in array_of(value))
+        case dict() | list():
+            return ", ".join(_parts(value, now))
         case _:
             return clean(str(value))
+
+
+def _parts(value: Any, now: datetime) -> list[str]:
+    if is_object(value):
+        return [f"{name} {value_text(name, item, now)}" for name, item in object_of(value).items()]
+    return [_item_text(item, now) for item in array_of(value)]
 
 
 def _item_text(item: Any, now: datetime) -> str:
