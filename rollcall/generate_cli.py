@@ -7,7 +7,7 @@ import click
 
 from rollcall.cli.root import root
 
-_SHARED: Final = {"form", "who", "nats_url", "config_path", "timeout_s", "pairs"}
+_SHARED: Final = {"form", "speaker", "nats_url", "config_path", "timeout_s", "pairs"}
 _INTRODUCTION: Final = """\
 # The command line
 
