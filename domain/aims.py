@@ -1,5 +1,7 @@
 """Whom a policy step turns to, or why it is skipped."""
 
+from typing import assert_never
+
 from msgspec import Struct
 
 from contracts.records import Agent, Assignment, Escalation, PolicyStep, Task
@@ -38,6 +40,8 @@ def aim(draft: Draft, case: Case, step: PolicyStep) -> Aim:
             return _main(draft, case, draft.excluded(case.task.id))
         case "notify":
             return _told(draft, case, step)
+        case _:
+            assert_never(step.kind)
 
 
 def _able(agent: Agent, why_not: str | None) -> Aim:

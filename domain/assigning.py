@@ -26,9 +26,9 @@ def assign_due(view: View, task_id: int, now: int, timers: Timers) -> Changes:
     """Find an owner for a task that wants one, or look again a little later."""
     draft = Draft(view, now, actor="rollcall:assigner", timers=timers)
     task = draft.task(task_id)
-    if task.status != "todo" or task.assign_at is None or task.assign_at > now:
+    if task.assign_at is None or task.assign_at > now:
         return draft.changes()
-    if task.blockers:
+    if task.status != "todo" or task.blockers:
         draft.put(structs.replace(task, assign_at=None))
         return draft.changes()
     chosen = choose(task, draft.candidates(), draft.excluded(task.id), view.draw)

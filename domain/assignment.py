@@ -121,7 +121,8 @@ def repeated(row: Assignment, at: int, timers: Timers) -> Assignment:
 def given_up(row: Assignment, at: int, timers: Timers) -> Assignment:
     """Return the row flagged at once: nobody is left to turn to, its holder is pinged at the slowest pace."""
     last = len(timers.repeats_us) + 1
-    flagged = structs.replace(row, exhausted=True, repeats=last, ping_at=at)
+    fresh = row.last_ping_at is not None and at - row.last_ping_at < timers.ping_first_us
+    flagged = structs.replace(row, exhausted=True, repeats=last, ping_at=None if fresh else at)
     return settle(_clocked(flagged, at + timers.repeat_us(last)))
 
 

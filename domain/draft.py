@@ -1,7 +1,7 @@
 """Composing several record changes into one `Changes`; reads see what was put before."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import Struct
 
@@ -119,6 +119,8 @@ class Draft:
                 self._escalations[record.id] = record
             case Policy():
                 self._policies[record.name] = record
+            case _:
+                assert_never(record)
 
     def fact(self, record: Record, event: str, cause: str | None = None, **data: Any) -> None:
         """State what happened to a record that this decision writes."""

@@ -2,8 +2,18 @@
 
 from msgspec import structs
 
-from contracts.records import ENDED_TASKS, Assignment, Task
+from contracts.records import Assignment, Task, TaskStatus
 from domain.draft import Draft
+
+TASK_TABLE: dict[str, tuple[tuple[TaskStatus, TaskStatus], ...]] = {
+    "assign": (("todo", "in_progress"),),
+    "complete": (("in_progress", "done"),),
+    "decline, release, fail": (("in_progress", "todo"),),
+    "fail (final or third)": (("in_progress", "failed"),),
+    "cancel": (("todo", "cancelled"), ("in_progress", "cancelled")),
+    "reopen": (("done", "todo"), ("failed", "todo"), ("cancelled", "todo")),
+}
+"""The task machine: every move that there is."""
 
 
 def finish(draft: Draft, task: Task) -> Task:
@@ -17,9 +27,10 @@ def finish(draft: Draft, task: Task) -> Task:
 
 def unblock(draft: Draft, task: Task) -> None:
     """Take one blocker off a task; without any it wants an owner."""
-    blockers = max(0, task.blockers - 1)
-    after = structs.replace(task, blockers=blockers, updated_at=draft.now)
-    if blockers == 0 and task.status == "todo":
+    if not task.blockers:
+        return  # it was begun before its blocker was reopened
+    after = structs.replace(task, blockers=task.blockers - 1, updated_at=draft.now)
+    if after.blockers == 0 and task.status == "todo":
         after = _wanting(draft, structs.replace(after, status_why=""))
     draft.put(after)
 
@@ -75,8 +86,7 @@ def _flag_dependents(draft: Draft, task: Task) -> None:
 
 
 def _dependents(draft: Draft, task: Task) -> list[Task]:
-    found = (draft.task(identity) for identity in draft.view.dependents.get(task.id, ()))
-    return [dependent for dependent in found if dependent.status not in ENDED_TASKS]
+    return [draft.task(identity) for identity in draft.view.dependents.get(task.id, ())]
 
 
 def _end(draft: Draft, task: Task) -> Task:
@@ -99,16 +109,16 @@ def _wanting(draft: Draft, task: Task) -> Task:
 
 
 def wait_again(draft: Draft, task: Task) -> None:
-    """Let those wait again that a reopened task had freed, as far as nobody has begun them."""
+    """Let those wait again that a reopened task had freed, as far as nobody works on them."""
     for dependent in _dependents(draft, task):
-        if dependent.status != "todo":
+        if dependent.status == "in_progress":
             continue
-        blockers = dependent.blockers + (task.status == "done")
+        todo = dependent.status == "todo"
         draft.put(
             structs.replace(
                 dependent,
-                blockers=blockers,
-                status_why="",
+                blockers=dependent.blockers + (task.status == "done"),
+                status_why="" if todo else dependent.status_why,
                 alarmed=False,
                 assign_at=None,
                 unassigned_since=None,

@@ -1,6 +1,7 @@
 """What happens when a clock has run out: policy steps, repeats, and the flag at the end."""
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from msgspec import structs
 
@@ -12,7 +13,7 @@ from domain import reminders
 from domain.aims import DEFAULT_STEPS, Aim, Case, aim
 from domain.assigning import assign_due
 from domain.assignment import extended, given_up, repeated
-from domain.clocks import running
+from domain.clocks import Running, running
 from domain.draft import Draft
 from domain.leases import able_giver, continued, end_lease, open_lease, put_assignment, return_to_giver
 from domain.matrix import Word
@@ -43,11 +44,8 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
     if row.due_at is not None and row.due_at <= now:
         row = reminders.due(draft, row)
     clock = running(row, view, now, timers)
-    if clock is None:
-        return draft.changes()
-    if clock.judged_at > now:
-        due = clock.judged_at if row.due_at is None else min(clock.judged_at, row.due_at)
-        draft.put(structs.replace(row, deadline_at=due))
+    if clock is None or clock.judged_at > now:
+        _look_again(draft, row, clock)
         return draft.changes()
     match clock.event:
         case "snooze_over":
@@ -60,7 +58,16 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
             _repeat(draft, row)
         case "accept_by_missed" | "progress_by_missed":
             _missed(draft, row)
+        case _:
+            assert_never(clock.event)
     return draft.changes()
+
+
+def _look_again(draft: Draft, row: Assignment, clock: Running | None) -> None:
+    """Set the deadline to when something can be due; the clocks themselves stay."""
+    instants = (row.due_at, None if clock is None else clock.judged_at)
+    soonest = min((at for at in instants if at is not None), default=None)
+    draft.put(structs.replace(row, deadline_at=soonest))
 
 
 def _missed(draft: Draft, row: Assignment) -> None:

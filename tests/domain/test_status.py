@@ -1,0 +1,31 @@
+"""The whole at a glance, from the rows of its queries."""
+
+from contracts.records import Figures, Process, Tally
+from domain.status import QUERIES, status
+from domain.timers import SECOND_US
+from tests.domain.world import START, World
+
+
+def test_counts_ages_and_lags() -> None:
+    rows: dict[str, list[object]] = {
+        "tally_tasks": [Tally(name="todo", count=3)],
+        "tally_assignments": [],
+        "tally_agents": [Tally(name="ready", count=1)],
+        "figures": [
+            Figures(
+                exhausted=1,
+                quarantined=2,
+                outbox=4,
+                outbox_at=START - 5 * SECOND_US,
+                ping_at=None,
+                deadline_at=START + 9,
+            )
+        ],
+        "list_processes": [Process(id="p1", service="pinger", started_at=START, bus_ok_at=START)],
+    }
+    assert set(rows) == set(QUERIES)
+    found = status(World(), START, rows)
+    assert (found.tasks, found.assignments, found.agents) == ({"todo": 3}, {}, {"ready": 1})
+    assert (found.exhausted, found.quarantined, found.outbox, found.outbox_oldest_s) == (1, 2, 4, 5.0)
+    assert (found.ping_lag_s, found.deadline_lag_s) == (0.0, 0.0)
+    assert [process.service for process in found.processes] == ["pinger"]

@@ -1,0 +1,349 @@
+"""A small world in memory: it applies decisions as the store does, and drives what is due as the services do.
+
+After every write it checks the versions, I2 (one open lease), I7 (one successor) and I8 (a clock or a flag), and that
+the counters and the status of every agent agree with its leases.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import structs
+
+from contracts import messages
+from contracts.operations import tasks as task_operations
+from contracts.operations.agents import AddParams as AgentParams
+from contracts.operations.answers import JoinParams
+from contracts.records import (
+    OPEN_STATUSES,
+    Agent,
+    Assignment,
+    Comment,
+    Escalation,
+    Hold,
+    NoticeRow,
+    PingRow,
+    Policy,
+    PolicyStep,
+    StepRow,
+    Task,
+)
+from contracts.work import Cast, Changes, Fact, Lookup, Post
+from domain import agents, answers, assigning, escalation, leases, pinging, presence, tasks
+from domain.projection import project
+from domain.timers import MINUTE_US, SECOND_US, Timers
+
+START = 1_800_000_000_000_000  # 2027-01-15 08:00 UTC
+TURNS_MAX = 10  # in one instant
+TASK_MOVES = {
+    ("todo", "in_progress"),
+    ("in_progress", "todo"),
+    ("in_progress", "done"),
+    ("in_progress", "failed"),
+    ("in_progress", "cancelled"),
+    ("todo", "cancelled"),
+    ("done", "todo"),
+    ("failed", "todo"),
+    ("cancelled", "todo"),
+}
+
+
+class World:
+    """Everything that is stored, and the time."""
+
+    def __init__(self, timers: Timers | None = None, *, main: bool = True) -> None:
+        self.now = START
+        self.timers = timers or Timers()
+        self.incarnation = "inc1"
+        self.agents: dict[str, Agent] = {}
+        self.tasks: dict[int, Task] = {}
+        self.assignments: dict[int, Assignment] = {}
+        self.escalations: dict[int, Escalation] = {}
+        self.policies: dict[str, Policy] = {}
+        self.steps: dict[tuple[int, int], StepRow] = {}
+        self.pings: dict[tuple[int, int], PingRow] = {}
+        self.comments: list[Comment] = []
+        self.notices: list[NoticeRow] = []
+        self.dependencies: set[tuple[int, int]] = set()
+        self.facts: list[Fact] = []
+        self.posts: list[Post] = []
+        self.casts: list[Cast] = []
+        self.wakes: set[str] = set()
+        self.holds: list[Hold] = []
+        self.handled: int | None = -1  # -1: every answer is handled at once
+        self.lots: list[float] = []
+        self.rows: Mapping[Lookup, Sequence[Any]] = {}
+        self._last_id = 0
+        if main:
+            self.agent("Ruto", kind="main_agent")
+
+    # --- the view ---------------------------------------------------------------------------------------------
+
+    @property
+    def answers_until(self) -> int | None:
+        return self.now if self.handled == -1 else self.handled
+
+    @property
+    def task_ids(self) -> dict[str, int]:
+        return {task.key: task.id for task in self.tasks.values() if task.key is not None}
+
+    @property
+    def candidates(self) -> list[Agent]:
+        able = (agent for agent in self.agents.values() if agent.active)
+        return [agent for agent in able if agent.leases < agent.capacity or agent.kind == "main_agent"]
+
+    @property
+    def excluded(self) -> dict[int, frozenset[str]]:
+        found: dict[int, frozenset[str]] = {}
+        for row in self.assignments.values():
+            same = row.round == self.tasks[row.task_id].round
+            if same and row.end_reason in leases.BARRING:
+                found[row.task_id] = found.get(row.task_id, frozenset()) | {row.agent}
+        return found
+
+    @property
+    def dependents(self) -> dict[int, tuple[int, ...]]:
+        return {on: tuple(t for t, d in sorted(self.dependencies) if d == on) for _, on in self.dependencies}
+
+    def new_id(self, table: str) -> int:
+        assert table in {"assignments", "tasks", "agents", "escalations"}
+        self._last_id += 1
+        return self._last_id
+
+    def draw(self) -> float:
+        return self.lots.pop(0) if self.lots else 0.0
+
+    # --- writing ----------------------------------------------------------------------------------------------
+
+    def decide(self, decision: Callable[..., Changes], *args: Any, **named: Any) -> Any:
+        """Run a decision in one transaction and return its answer."""
+        changes = decision(self, *args, **named)
+        self.write(changes)
+        return changes.answer
+
+    def write(self, changes: Changes) -> None:
+        """Write as the store does, then check the promises."""
+        written = {
+            **_write(self.agents, changes.agents, lambda agent: agent.name.lower()),
+            **_write(self.tasks, changes.tasks, lambda task: task.id, self._task_moves),
+            **_write(self.assignments, changes.assignments, lambda row: row.id),
+            **_write(self.escalations, changes.escalations, lambda row: row.id),
+            **_write(self.policies, changes.policies, lambda row: row.name),
+        }
+        for step in changes.steps:
+            key = (step.assignment_id, step.step)
+            known = self.steps.get(key)
+            assert known is None or (known.outcome, step.outcome) == ("skipped", "taken"), step
+            self.steps[key] = step
+        for ping in changes.pings:
+            assert (ping.assignment_id, ping.attempt) not in self.pings
+            self.pings[ping.assignment_id, ping.attempt] = ping
+        for fact in changes.facts:
+            assert written[fact.aggregate, fact.id] == fact.version, fact
+        self.comments += changes.comments
+        self.notices += changes.notices
+        self.dependencies |= set(changes.dependencies)
+        self.facts += changes.facts
+        self.posts += changes.posts
+        self.casts += changes.casts
+        self.wakes |= changes.wakes
+        self.check()
+
+    def _task_moves(self, before: Task, after: Task) -> None:
+        assert before.status == after.status or (before.status, after.status) in TASK_MOVES
+        assert after.epoch >= before.epoch
+
+    def check(self) -> None:
+        """I2, I7, I8; counters and status of agents."""
+        held: dict[int, Assignment] = {}
+        for row in self.assignments.values():
+            if row.status in OPEN_STATUSES:
+                assert row.task_id not in held, "two open leases"
+                held[row.task_id] = row
+            self._check_row(row)
+        for task in self.tasks.values():
+            self._check_task(task, held.get(task.id))
+        successors = [step.successor_id for step in self.steps.values() if step.successor_id is not None]
+        assert len(successors) == len(set(successors))
+        for agent in self.agents.values():
+            rows = [row for row in held.values() if row.agent == agent.name]
+            states = [row.status for row in rows]
+            counted = (len(rows), states.count("acknowledged"), states.count("waiting"))
+            assert (agent.leases, agent.accepted, agent.waiting) == counted, agent
+            assert (agent.status, agent.status_why) == project(agent)
+
+    def _check_row(self, row: Assignment) -> None:
+        clocks = [row.accept_by, row.progress_by, row.wait_until, row.snooze_until]
+        running = [clock for clock in clocks if clock is not None]
+        if row.status not in OPEN_STATUSES:
+            assert not running
+            assert (row.deadline_at, row.ping_at, row.exhausted) == (None, None, False)
+            assert row.end_reason is not None
+            assert row.ended_at is not None
+            return
+        assert row.end_reason is None
+        assert len(running) == 1 or (row.status == "waiting" and row.exhausted), "neither clock nor flag"
+        assert not running or row.deadline_at is not None
+        if row.status in ("waiting", "snoozed"):
+            assert row.ping_at is None
+        elif row.pings_enabled:
+            assert row.ping_at is not None or row.repeats, "an answer is owed and nobody asks"
+
+    def _check_task(self, task: Task, row: Assignment | None) -> None:
+        found = (None, None) if row is None else (row.id, row.agent)
+        assert (task.assignment_id, task.agent) == found
+        assert (task.status == "in_progress") == (row is not None)
+        if task.status == "todo":
+            assert task.blockers or task.assign_at is not None, "a task that nobody looks at"
+        else:
+            assert task.assign_at is None
+        if row is not None:
+            assert (row.epoch, row.round) == (task.epoch, task.round)
+
+    # --- time -------------------------------------------------------------------------------------------------
+
+    def forward(self, *, minutes: float = 0, seconds: float = 0, hours: float = 0) -> None:
+        """Let time pass; whatever becomes due is done at its instant."""
+        until = self.now + round((hours * 60 + minutes) * MINUTE_US + seconds * SECOND_US)
+        turns = 0
+        while True:
+            at = self._next()
+            if at is None or at > until:
+                self.now = until
+                return
+            turns = turns + 1 if at <= self.now else 0
+            assert turns < TURNS_MAX, "something is due again and again"
+            self.now = max(self.now, at)
+            self._turn()
+
+    def _next(self) -> int | None:
+        return min(
+            (
+                *(row.ping_at for row in self.assignments.values() if row.ping_at is not None),
+                *(row.deadline_at for row in self.assignments.values() if row.deadline_at is not None),
+                *(task.assign_at for task in self.tasks.values() if task.assign_at is not None),
+                *(agent.silent_at for agent in self.agents.values() if agent.silent_at is not None),
+            ),
+            default=None,
+        )
+
+    def tick(self) -> None:
+        """Do what is due now, and what becomes due by it."""
+        self.forward()
+
+    def _turn(self) -> None:
+        """Do once what pinger, escalator, assigner and monitor find due."""
+        self._claim(self.assignments, "ping_at", pinging.ping)
+        self._claim(self.assignments, "deadline_at", escalation.deadline)
+        self._claim(self.tasks, "assign_at", assigning.assign_due)
+        self._claim(self.agents, "silent_at", presence.silent)
+
+    def _claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
+        for key, row in list(rows.items()):
+            at = getattr(row, column)
+            if at is not None and at <= self.now:
+                rows[key] = structs.replace(row, version=row.version + 1)
+                self.decide(decide, row.id, self.now, timers=self.timers)
+
+    # --- what people and agents do ----------------------------------------------------------------------------
+
+    def agent(self, name: str, *capabilities: str, beats: str = "none", **fields: Any) -> Agent:
+        params = AgentParams(name=name, capabilities=capabilities, beats=beats, **fields)
+        self.decide(agents.add, self.now, params, actor="operator:ann", timers=self.timers)
+        return self.agents[name.lower()]
+
+    def join(self, name: str, session: str = "s1", **fields: Any) -> Any:
+        params = JoinParams(session=session, **fields)
+        return self.decide(presence.join, self.now, name, params, timers=self.timers)
+
+    def beat(self, name: str, session: str = "s1", interval_s: int = 30) -> None:
+        said = messages.Beat(session=session, interval_s=interval_s)
+        self.decide(presence.beat, self.now, name, said, at=self.now, timers=self.timers)
+
+    def policy(self, name: str, *steps: PolicyStep | str) -> None:
+        found = tuple(PolicyStep(kind=step) if isinstance(step, str) else step for step in steps)
+        self.policies[name] = Policy(name=name, steps=found, updated_at=self.now, version=1)
+
+    def task(self, title: str = "ship it", *, to: str | None = None, **fields: Any) -> int:
+        """Create a task, and give it to `to`, or to whom the assigner finds."""
+        params = task_operations.AddParams(title=title, **fields)
+        task: int = self.decide(tasks.add, self.now, params, actor="operator:ann", timers=self.timers).task
+        if to is not None:
+            self.assign(task, to)
+        self.tick()
+        return task
+
+    def assign(self, task: int, agent: str | None = None) -> int:
+        found: int = self.decide(
+            assigning.assign, self.now, task, agent, actor="operator:ann", timers=self.timers
+        ).assignment
+        return found
+
+    def say(
+        self, agent: str, what: messages.Answer, *, lease: int | None = None, at: int | None = None
+    ) -> messages.Outcome:
+        """Let an agent answer about a lease, or about the only one it holds."""
+        if lease is None:
+            lease = self.lease(agent).id
+        found: messages.Outcome = self.decide(
+            answers.answer,
+            self.now,
+            lease,
+            what,
+            agent=agent,
+            at=self.now if at is None else at,
+            timers=self.timers,
+        )
+        return found
+
+    def operate(self, decision: Callable[..., Changes], params: Any) -> Any:
+        return self.decide(decision, self.now, params, actor="operator:ann", timers=self.timers)
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    def lease(self, agent: str) -> Assignment:
+        rows = [
+            row for row in self.assignments.values() if row.agent == agent and row.status in OPEN_STATUSES
+        ]
+        assert len(rows) == 1, rows
+        return rows[0]
+
+    def holder(self, task: int) -> Assignment:
+        found = self.tasks[task].assignment_id
+        assert found is not None
+        return self.assignments[found]
+
+    def pinged(self, agent: str) -> list[float]:
+        """Return when the agent was pinged, in minutes since the beginning."""
+        sent = sorted(ping.sent_at for ping in self.pings.values() if ping.agent == agent)
+        return [(at - START) / MINUTE_US for at in sent]
+
+    def events(self, *names: str) -> list[str]:
+        return [fact.event for fact in self.facts if not names or fact.event in names]
+
+    def remarks(self, word: str = "") -> list[str]:
+        return [comment.text for comment in self.comments if word in comment.text]
+
+    @property
+    def minutes(self) -> float:
+        return (self.now - START) / MINUTE_US
+
+
+def _write(
+    rows: dict[Any, Any],
+    records: Sequence[Any],
+    key: Callable[[Any], Any],
+    moves: Callable[[Any, Any], None] | None = None,
+) -> dict[tuple[str, str], int]:
+    """Insert version 0, update at the expected version; return the versions after the write."""
+    keys = [key(record) for record in records]
+    assert len(keys) == len(set(keys)), "one record twice"
+    found: dict[tuple[str, str], int] = {}
+    for name, record in zip(keys, records, strict=True):
+        known = rows.get(name)
+        assert (0 if known is None else known.version) == record.version, f"stale {record}"
+        if moves is not None and known is not None:
+            moves(known, record)
+        rows[name] = structs.replace(record, version=record.version + 1)
+        kind = type(record).__name__.lower()
+        found[kind, str(getattr(record, "name", None) or record.id)] = record.version + 1
+    return found
