@@ -53,6 +53,7 @@ class Ports(Struct, frozen=True, kw_only=True):
     ensure: Callable[[], Awaitable[None]]  # creates or repairs the topology
     process: str  # unique to this process
     version: str
+    batch: int = 500
     hold_gap_us: int = 90_000_000  # one TTL: a longer gap without a live bus counts against nobody
 
 
@@ -72,7 +73,9 @@ class Runtime:
             stream_name=ports.streams,
             ensure=ports.ensure,
         )
-        self.context = Context(ports.ledger, ports.bus, ports.clock, self.outbox, ports.root, ports.streams)
+        self.context = Context(
+            ports.ledger, ports.bus, ports.clock, self.outbox, ports.root, ports.batch, ports.streams
+        )
         self.worker = Worker(ledger=ports.ledger, outbox=self.outbox, clock=ports.clock, casts=self.casts)
         self.duties = {
             service.name: [
@@ -111,7 +114,7 @@ class Runtime:
             group.cancel_scope.cancel()
 
     async def _send_leftovers(self) -> None:
-        """Send what an earlier life left in the outbox; what a sibling sends too is a repeat of the same id."""
+        """Send what an earlier life left in the outbox; what a sibling sends too repeats the same id."""
         try:
             self.outbox.put(await self.ports.ledger.unsent(self.ports.clock.now(), LEFTOVERS_MAX))
         except StoreFaultError as error:

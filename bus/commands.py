@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BATCH_MAX: Final = 500
 WAITING_MAX: Final = 5_000  # beyond it operators' commands are refused; agents' answers never are
 
 
@@ -90,7 +89,7 @@ class CommandLoop:
                 while self._shed:
                     waiting = OverloadedError(f"{WAITING_MAX} commands are waiting")
                     await reply(self._shed.popleft(), refusal(waiting))
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._context.batch))]
                 await self.batch([entry for entry in batch if entry[0].unit is not None])
                 for endpoint, message in batch:
                     if endpoint.unit is None:
@@ -173,8 +172,8 @@ class ListenerLoop:
         taken, self._newest = self._newest, {}
         read = [(delivery, self._listener.unit(delivery)) for delivery in taken.values()]
         ready = [(delivery, unit) for delivery, unit in read if unit is not None]
-        for start in range(0, len(ready), BATCH_MAX):
-            batch = ready[start : start + BATCH_MAX]
+        for start in range(0, len(ready), self._context.batch):
+            batch = ready[start : start + self._context.batch]
             traces = [trace.following({}) for _ in batch]
             results = await self._worker.run([unit for _, unit in batch], traces)
             for (delivery, _), result, traced in zip(batch, results, traces, strict=True):

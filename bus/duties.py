@@ -59,7 +59,7 @@ class DutyLoop:
         """Do one batch of what is due now; True when more may be due."""
         now = self._context.clock.now()
         claim = self._duty.claim(now)
-        limit = min(claim.limit, self._allowance(claim.limit))
+        limit = min(claim.limit, self._context.batch, self._allowance(claim.limit))
         if limit < 1:
             return False
         if limit != claim.limit:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BATCH_MAX: Final = 500
 GIVE_BACK_S: Final = 2.0
 
 
@@ -50,10 +49,10 @@ class InboxLoop:
 
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop`; raises ConsumerGone for the supervisor to mend the topology."""
-        puller = await self._bus.pull(self._stream, self._inbox.durable, batch=BATCH_MAX)
+        puller = await self._bus.pull(self._stream, self._inbox.durable, batch=self._context.batch)
         try:
             while not stop.is_set():
-                messages = await puller.take(BATCH_MAX, expires_s=1.0)
+                messages = await puller.take(self._context.batch, expires_s=1.0)
                 if messages and not await self.batch(messages):
                     await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
         finally:

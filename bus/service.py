@@ -46,6 +46,7 @@ class Context(Struct, frozen=True):
     clock: Clock
     outbox: Outbox
     root: str
+    batch: int  # messages or due rows that one transaction takes at most
     streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
 
 

@@ -17,7 +17,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def encode(value: object) -> bytes:
-    """Return `value` as JSON with sorted keys."""
+    """Return `value` as JSON: the same bytes for the same value, dictionaries with sorted keys."""
     return _encoder.encode(value)
 
 

@@ -4,8 +4,11 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
-"""Names of agents, machines, operators, policies and capabilities: a subject token, never a dot."""
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)"
+"""Names of agents, machines, operators, policies and capabilities: a subject token, never a dot.
+
+`$` alone would let a last newline through.
+"""
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 TITLE_CHARS_MAX: Final = 200
@@ -31,7 +34,7 @@ SnoozeMinutes = Annotated[int, Meta(ge=1, le=SNOOZE_MINUTES_MAX)]
 Title = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX)]
 Note = Annotated[str, Meta(max_length=NOTE_CHARS_MAX)]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
-CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$")]
-Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$(?!\n)")]
+Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]

@@ -7,15 +7,7 @@ from contracts.errors import InvalidError
 from contracts.limits import NAME_PATTERN
 
 ROOT: Final = "rollcall.v1"
-_TOKEN = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 _NAME = re.compile(NAME_PATTERN)
-
-
-def token(text: str) -> str:
-    """Return `text` if it may stand between two dots of a subject."""
-    if not _TOKEN.match(text):
-        raise InvalidError(f"{text[:80]!r} cannot stand in a subject: letters, digits, _ and - only")
-    return text
 
 
 def name(text: str) -> str:

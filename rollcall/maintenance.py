@@ -15,6 +15,7 @@ from bus.nats import NatsBus
 from rollcall.address import bus_url
 from rollcall.clock import SystemClock
 from rollcall.settings import Settings
+from rollcall.wiring import access
 from store import backups
 from store.errors import StoreError
 
@@ -95,7 +96,7 @@ def _bus(settings: Settings) -> Finding:
 
 async def _reach(url: str, settings: Settings) -> Finding:
     try:
-        bus = await NatsBus.open(url, name="rollcall/doctor", timeout_s=3.0)
+        bus = await NatsBus.open(url, name="rollcall/doctor", access=access(settings), timeout_s=3.0)
     except BusError as error:
         return Finding(name="bus", ok=False, detail=str(error), fix="start it: rollcall up")
     try:

@@ -154,7 +154,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     batch: Annotated[
         int, Meta(ge=1, le=10_000, description="Messages and due rows that one transaction takes at most.")
-    ] = 256
+    ] = 500
     pings_per_second: Annotated[
         Rate, Meta(description="Pings that one process sends at most, also after an outage.")
     ] = 1_000

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from bus import streams
 from bus.actor import Ports, Runtime
+from bus.client import Access
 from bus.nats import NatsBus
 from bus.service import Service
 from domain.timers import Timers
@@ -83,13 +84,21 @@ async def opened(settings: Settings) -> AsyncIterator[SqliteStore]:
         await store.close()
 
 
+def access(settings: Settings) -> Access | None:
+    """Return how to prove who we are, where the bus asks."""
+    creds = settings.nats.creds
+    return None if creds is None else Access(credentials_file=str(creds))
+
+
 @asynccontextmanager
 async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncIterator[Runtime]:
     """Connect everything and yield a runtime of the named services, ready to be run."""
     async with opened(settings) as store:
         process = f"{os.getpid()}-{secrets.token_hex(3)}"
         name = f"rollcall/{'+'.join(names) if len(names) == 1 else 'up'}/{process}"
-        bus = await NatsBus.open(url, name=name, atomic=settings.durability == "full")
+        bus = await NatsBus.open(
+            url, name=name, access=access(settings), atomic=settings.durability == "full"
+        )
         topology = streams.topology(settings.root)
 
         async def ensure() -> None:
@@ -106,6 +115,7 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncIt
                 ensure=ensure,
                 process=process,
                 version=version("rollcall"),
+                batch=settings.limits.batch,
             )
             yield Runtime(services(names, settings), ports)
         finally:
