@@ -144,7 +144,7 @@ def test_what_is_not_due_or_not_wanted_is_left_alone(world: World) -> None:
     assert len(world.assignments) == 1
 
 
-# --- by an operator -------------------------------------------------------------------------------------------
+# --- by an operator ---
 
 
 def test_an_operator_goes_before_presence_capability_and_room(world: World) -> None:
@@ -219,7 +219,7 @@ def test_what_an_operator_may_not(world: World) -> None:
         world.assign(task, "Ruto")
 
 
-# --- handoff --------------------------------------------------------------------------------------------------
+# --- handoff ---
 
 
 def handoff(world: World, lease: int, to: str | None, agent: str = "a1") -> int:
@@ -287,14 +287,14 @@ def test_without_a_receiver_nothing_changes(pair: World) -> None:
     pair.agent("away", beats="required")
     pair.agent("old")
     pair.operate(agents.set_agent, SetParams(name="old", active=False))
-    for to, error in (
+    for named, error in (
         ("away", NobodyEligibleError),
         ("nobody", NotFoundError),
         ("old", NotFoundError),
         ("A1", InvalidError),
     ):
         with pytest.raises(error):
-            handoff(pair, lease.id, to)
+            handoff(pair, lease.id, named)
     assert pair.lease("a1") == lease
     pair.operate(agents.set_agent, SetParams(name="a2", quarantined=True))
     pair.operate(agents.set_agent, SetParams(name="Ruto", quarantined=True))

@@ -197,7 +197,7 @@ def test_what_is_owed() -> None:
         assert not owed(a_row(status), NOW)
 
 
-# --- holds ----------------------------------------------------------------------------------------------------
+# --- holds ---
 
 
 def hold(begin: float, end: float) -> Hold:
@@ -279,7 +279,7 @@ def test_the_start_of_a_clock_is_never_taken_for_later_than_it_was() -> None:
         assert minutes(found.due_at) == expected
 
 
-# --- lengths --------------------------------------------------------------------------------------------------
+# --- lengths ---
 
 
 def test_a_factor_scales_promises_and_leaves_beats_and_ticks() -> None:

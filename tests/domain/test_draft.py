@@ -54,7 +54,7 @@ def test_candidates_are_found_by_name_and_known_as_they_stand(world: World) -> N
     main = world.agents["ruto"]
 
     class Short(World):
-        agents = {}  # type: ignore[assignment]  # noqa: RUF012
+        agents = {}  # noqa: RUF012
 
         @property
         def candidates(self) -> list:  # type: ignore[type-arg]
@@ -81,7 +81,7 @@ def test_a_slot_holds_the_last_post(world: World, draft: Draft) -> None:
     assert json.decode(post.body, type=Ping).incarnation == "inc1"
 
 
-# --- the pictures ---------------------------------------------------------------------------------------------
+# --- the pictures ---
 
 
 def test_the_document_names_every_event_and_every_move() -> None:

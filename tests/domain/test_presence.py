@@ -93,7 +93,7 @@ def test_agents_are_shown_with_what_they_hold(world: World) -> None:
         agents.shown(world, "nobody")
 
 
-# --- the projection -------------------------------------------------------------------------------------------
+# --- the projection ---
 
 FACTS = {
     "beats": st.sampled_from(["required", "none"]),
@@ -154,7 +154,7 @@ def test_who_is_alive() -> None:
     assert alive(structs.replace(agent, beats="none", active=False)) == "not active"
 
 
-# --- joining and beating --------------------------------------------------------------------------------------
+# --- joining and beating ---
 
 
 def test_joining_returns_what_is_still_held(world: World) -> None:
@@ -309,7 +309,7 @@ def test_next_is_the_most_urgent_that_owes_an_answer(world: World) -> None:
         presence.next_owed(world, "nobody", world.now)
 
 
-# --- policies -------------------------------------------------------------------------------------------------
+# --- policies ---
 
 
 def write(world: World, *steps: PolicyStep) -> None:

@@ -1,7 +1,8 @@
-"""What holds for every policy, every fleet and every order of events; the world checks its promises at each write."""
+"""What holds for every policy, fleet and order of events; the world checks its promises at each write."""
 
 import copy
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from contracts.codec import instant
-from contracts.errors import RollcallError
+from contracts.errors import ConflictError, InvalidError, NotFoundError
 from contracts.messages import (
     Ack,
     Answer,
@@ -150,8 +151,7 @@ class Life(RuleBasedStateMachine):
         before = (dict(self.world.assignments), dict(self.world.tasks), dict(self.world.agents))
         try:
             deed(*args, **named)
-        except RollcallError as error:
-            assert 400 <= error.status < 500
+        except (ConflictError, NotFoundError, InvalidError):
             assert before == (self.world.assignments, self.world.tasks, self.world.agents)
             return False
         return True
@@ -252,7 +252,7 @@ class Life(RuleBasedStateMachine):
             if str(row.id) in answered or changed:
                 continue
             sent = [ping.sent_at for ping in self.world.pings.values() if ping.assignment_id == row.id]
-            found += [later - sooner for sooner, later in zip(sent, sent[1:], strict=False)]
+            found += [later - sooner for sooner, later in pairwise(sent)]
         return found
 
 

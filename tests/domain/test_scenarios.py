@@ -21,7 +21,7 @@ def world() -> World:
     return World()
 
 
-# 1 ------------------------------------------------------------------------------------------------------------
+# --- scenario 1 ---
 
 
 def test_an_agent_that_never_answers_loses_its_task_at_accept_by(world: World) -> None:
@@ -69,7 +69,7 @@ def test_an_answer_takes_the_flag_away_and_silence_brings_it_back(world: World) 
     assert world.holder(task).exhausted
 
 
-# 2, 3 ---------------------------------------------------------------------------------------------------------
+# --- scenario 2, 3 ---
 
 
 def test_quiet_work_with_a_note_every_nine_minutes_is_left_alone(world: World) -> None:
@@ -96,7 +96,7 @@ def test_beats_and_chatter_are_no_progress(world: World, chatter: Answer) -> Non
         world.forward(seconds=30)
         world.beat("a1")
         assert world.say("a1", chatter).already
-    assert world.lease("a1")
+    assert world.lease("a1").level == 0
     world.forward(seconds=30)
     assert world.lease("Ruto").level == 1
     assert world.pinged("a1") == [0, 10]
@@ -112,12 +112,12 @@ def test_still_here_moves_the_act_once_and_never_beyond(world: World) -> None:
     assert world.pinged("a1") == [0, 10, 40]
     assert not world.say("a1", Ack(attempt=3)).deferred
     world.forward(minutes=4.9)
-    assert world.lease("a1")
+    assert world.lease("a1").level == 0
     world.forward(minutes=0.1)
-    assert world.lease("Ruto")
+    assert world.lease("Ruto").level == 1
 
 
-# 6 ------------------------------------------------------------------------------------------------------------
+# --- scenario 6 ---
 
 
 @pytest.mark.parametrize("what", [Ack(attempt=1), Snooze(), Progress(note="at last"), Complete()])
@@ -137,7 +137,7 @@ def test_a_zombie_is_told_who_has_the_task_and_to_stop(world: World, what: Answe
     assert world.posts[-1].message_id == f"withdrawn:inc1:{old.id}:{old.version + 1}"
 
 
-# 10 -----------------------------------------------------------------------------------------------------------
+# --- scenario 10 ---
 
 
 def test_targets_that_cannot_answer_are_skipped_with_the_reason(world: World) -> None:
@@ -177,7 +177,7 @@ def test_a_policy_edited_in_between_leaves_the_running_escalation_alone(world: W
     assert world.holder(task).original_agent == "a1"
 
 
-# 11 -----------------------------------------------------------------------------------------------------------
+# --- scenario 11 ---
 
 
 @pytest.mark.parametrize("order", list(permutations([Complete(), Ack(attempt=1)])))
@@ -198,7 +198,7 @@ def test_resolved_stays_resolved_whatever_arrives_in_the_same_instant(
     assert world.assignments[lease].status == "completed"
 
 
-# 12 -----------------------------------------------------------------------------------------------------------
+# --- scenario 12 ---
 
 
 @pytest.mark.parametrize(

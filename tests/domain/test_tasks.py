@@ -1,6 +1,7 @@
 """Tasks: made one by one or many at once, changed, cancelled, reopened, shown."""
 
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_circle_is_named(world: World, edges: dict[str, str], circle: list[str
     found = refused.value.state["circle"]
     assert circle in (None, found)
     assert found[0] == found[-1]
-    for waiting, awaited in zip(found, found[1:], strict=False):
+    for waiting, awaited in pairwise(found):
         assert edges[waiting] == awaited
     assert not world.tasks
 
@@ -140,7 +141,7 @@ def test_what_is_done_blocks_nobody_and_what_failed_blocks_for_good(world: World
     assert world.tasks[task].status_why == f"waits for task {failed}, which ended failed"
 
 
-# --- changing -------------------------------------------------------------------------------------------------
+# --- changing ---
 
 
 def change(world: World, task: int, **fields: object) -> None:
@@ -208,7 +209,7 @@ def test_what_cannot_be_changed(world: World) -> None:
         change(world, task, title="late")
 
 
-# --- ending, and again ----------------------------------------------------------------------------------------
+# --- ending, and again ---
 
 
 def test_cancelling_stops_the_holder_and_flags_who_waits(world: World) -> None:
@@ -293,7 +294,7 @@ def test_a_remark_has_an_author(world: World) -> None:
         world.operate(tasks.comment, CommentParams(task=999, text="?"))
 
 
-# --- shown ----------------------------------------------------------------------------------------------------
+# --- shown ---
 
 
 def test_a_page_has_a_next_when_it_is_full(world: World) -> None:

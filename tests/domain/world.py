@@ -1,7 +1,7 @@
 """A small world in memory: it applies decisions as the store does, and drives what is due as the services do.
 
-After every write it checks the versions, I2 (one open lease), I7 (one successor) and I8 (a clock or a flag), and that
-the counters and the status of every agent agree with its leases.
+After every write it checks the versions, I2 (one open lease), I7 (one successor) and I8 (a clock or a
+flag), and that the counters and the status of every agent agree with its leases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from contracts.records import (
     OPEN_STATUSES,
     Agent,
     Assignment,
+    Beats,
     Comment,
     Escalation,
     Hold,
@@ -24,6 +25,7 @@ from contracts.records import (
     PingRow,
     Policy,
     PolicyStep,
+    StepKind,
     StepRow,
     Task,
 )
@@ -76,7 +78,7 @@ class World:
         if main:
             self.agent("Ruto", kind="main_agent")
 
-    # --- the view ---------------------------------------------------------------------------------------------
+    # --- the view ---
 
     @property
     def answers_until(self) -> int | None:
@@ -112,7 +114,7 @@ class World:
     def draw(self) -> float:
         return self.lots.pop(0) if self.lots else 0.0
 
-    # --- writing ----------------------------------------------------------------------------------------------
+    # --- writing ---
 
     def decide(self, decision: Callable[..., Changes], *args: Any, **named: Any) -> Any:
         """Run a decision in one transaction and return its answer."""
@@ -199,7 +201,7 @@ class World:
         if row is not None:
             assert (row.epoch, row.round) == (task.epoch, task.round)
 
-    # --- time -------------------------------------------------------------------------------------------------
+    # --- time ---
 
     def forward(self, *, minutes: float = 0, seconds: float = 0, hours: float = 0) -> None:
         """Let time pass; whatever becomes due is done at its instant."""
@@ -244,9 +246,9 @@ class World:
                 rows[key] = structs.replace(row, version=row.version + 1)
                 self.decide(decide, row.id, self.now, timers=self.timers)
 
-    # --- what people and agents do ----------------------------------------------------------------------------
+    # --- what people and agents do ---
 
-    def agent(self, name: str, *capabilities: str, beats: str = "none", **fields: Any) -> Agent:
+    def agent(self, name: str, *capabilities: str, beats: Beats = "none", **fields: Any) -> Agent:
         params = AgentParams(name=name, capabilities=capabilities, beats=beats, **fields)
         self.decide(agents.add, self.now, params, actor="operator:ann", timers=self.timers)
         return self.agents[name.lower()]
@@ -259,7 +261,7 @@ class World:
         said = messages.Beat(session=session, interval_s=interval_s)
         self.decide(presence.beat, self.now, name, said, at=self.now, timers=self.timers)
 
-    def policy(self, name: str, *steps: PolicyStep | str) -> None:
+    def policy(self, name: str, *steps: PolicyStep | StepKind) -> None:
         found = tuple(PolicyStep(kind=step) if isinstance(step, str) else step for step in steps)
         self.policies[name] = Policy(name=name, steps=found, updated_at=self.now, version=1)
 
@@ -298,7 +300,7 @@ class World:
     def operate(self, decision: Callable[..., Changes], params: Any) -> Any:
         return self.decide(decision, self.now, params, actor="operator:ann", timers=self.timers)
 
-    # --- looking ----------------------------------------------------------------------------------------------
+    # --- looking ---
 
     def lease(self, agent: str) -> Assignment:
         rows = [
