@@ -3,14 +3,14 @@
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 from contracts.work import StoreFaultError
 from store import upkeep
-from store.connection import commit_together
+from store.driver import commit_together
 from store.errors import StoreError, StoreRefusedError
 from store.file import (
     APPLICATION_ID,
@@ -35,7 +35,7 @@ def backup(path: Path, target: Path) -> None:
 
 
 def restore(source: Path, path: Path, *, now: int, rng: Rng | None = None) -> None:
-    """Put a backup where the store was not; it begins a new life, so that nothing it says passes for old news."""
+    """Put a backup where the store was not; it begins a new life, and says nothing under old ids."""
     for other in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
         if other.exists():
             raise StoreRefusedError(f"{other} is in the way: stop Rollcall and move it away first")
@@ -71,7 +71,7 @@ def examine(path: Path) -> str:
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+def _connected(path: Path) -> Generator[sqlite3.Connection]:
     """Yield a connection to a store that is there already."""
     if not path.is_file():
         raise StoreRefusedError(f"there is no store at {path}")
@@ -86,7 +86,7 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def _replacing(target: Path) -> Generator[Path]:
     """Yield a name beside `target`; what stands there at the end takes its place, on the disk for certain."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

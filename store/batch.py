@@ -205,6 +205,7 @@ def transact(
     catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng, *, claimed: bool = False
 ) -> Course[list[Outcome]]:
     """Do the units as one batch; if that may not be written, each alone, so that only the guilty fail."""
+    outcomes: list[Outcome] = []
     yield Mark("set", "batch")
     try:
         life = yield from load_life(catalogue, rng)
@@ -214,7 +215,6 @@ def transact(
         if len(units) == 1:
             outcomes = [Failed(key=units[0].key, error=error)]
         else:
-            outcomes = []
             for unit in units:
                 alone = yield from transact(catalogue, [unit], now, rng, claimed=claimed)
                 outcomes.extend(alone)
@@ -224,15 +224,16 @@ def transact(
 
 def look(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Course[list[Outcome]]:
     """Do units that only read; one whose lookup the engine refuses fails alone."""
+    outcomes: list[Outcome] = []
     try:
         life = yield from load_life(catalogue, rng)
-        return (yield from Batch(catalogue, life, now).read(units))
+        outcomes = yield from Batch(catalogue, life, now).read(units)
     except StatementError as error:
         if len(units) == 1:
             return [Failed(key=units[0].key, error=error)]
-    outcomes: list[Outcome] = []
-    for unit in units:
-        outcomes.extend((yield from look(catalogue, [unit], now, rng)))
+        for unit in units:
+            alone = yield from look(catalogue, [unit], now, rng)
+            outcomes.extend(alone)
     return outcomes
 
 
@@ -254,7 +255,7 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
 
 
 def records(query: Query, rows: Iterable[Sequence[Any]]) -> list[Any]:
-    """Return rows as the records that the query declares, or as they are; one that cannot be read is left out."""
+    """Return rows as the records the query declares, or as they are; an unreadable one is left out."""
     if query.record is None:
         return list(rows)
     read = reader_of(query)

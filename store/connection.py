@@ -1,11 +1,12 @@
 """SQLite connections: a whole transaction is one function on the connection's thread, and commits are shared.
 
-A caller that is cancelled learns nothing of the outcome, but tears nothing either: what was handed over is finished.
+A caller that is cancelled learns nothing of the outcome, but tears nothing either: what was handed over is
+finished.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -13,22 +14,15 @@ from typing import Any, Protocol, TypeVar, cast
 import aiosqlite
 
 from contracts.work import StoreFaultError
-from store.errors import StatementError
-from store.statements import Course, Fetch, Mark, Write
+from store.driver import commit_together
+from store.statements import Course
 
 T = TypeVar("T")
 Setup = Callable[[sqlite3.Connection], None]
 
 BUSY_S = 5.0
 STATEMENTS_KEPT = 256
-SHARED_MAX = 16  # transactions in one commit: more would keep other processes waiting for the file
-
-# What a statement can be blamed for; everything else SQLite says is about the file, the disk or the lock.
-_BLAMED = frozenset(
-    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
-)
-_PRIMARY_CODE = 0xFF
-_MARKS = {"set": "SAVEPOINT", "release": "RELEASE", "back": "ROLLBACK TO"}
+SHARED_ROWS_MAX = 500  # in one commit: more would keep other processes waiting for the file
 
 
 class Link(Protocol):
@@ -50,14 +44,15 @@ class Link(Protocol):
 class ThreadLink:
     """A connection on a thread of its own."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
-        """Wrap an open connection; use `open`."""
+    def __init__(self, connection: Any) -> None:
+        """Wrap an open aiosqlite connection; use `open`."""
+        # Any: aiosqlite has no public door to its thread for a function, and its types stop there too
         self._connection = connection
 
     @classmethod
     async def open(cls, path: Path, setup: Setup) -> "ThreadLink":
         """Open the file and make it ready."""
-        connection = aiosqlite.connect(
+        connection: Any = aiosqlite.connect(
             path, isolation_level=None, timeout=BUSY_S, cached_statements=STATEMENTS_KEPT
         )
         connection._thread.daemon = True  # noqa: SLF001 - else a crash before close() keeps the process alive
@@ -72,16 +67,10 @@ class ThreadLink:
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run one function on the connection's thread: one hop, that cancellation cannot tear."""
-        connection = self._connection
-        if connection._connection is None:  # noqa: SLF001 - as below
+        raw = self._connection._connection  # noqa: SLF001 - see __init__
+        if raw is None or not self._connection._running:  # noqa: SLF001
             raise StoreFaultError("the store is closed")
-        execute = cast("Any", connection._execute)  # noqa: SLF001 - the one door to the thread for a function
-        try:
-            return cast("T", await execute(work, connection._connection))  # noqa: SLF001
-        except ValueError as error:
-            if str(error) == "Connection closed":
-                raise StoreFaultError("the store is closed") from error
-            raise
+        return cast("T", await self._connection._execute(work, raw))  # noqa: SLF001
 
     async def close(self) -> None:
         """Finish what was handed over, and close."""
@@ -128,8 +117,9 @@ class InlineLink:
 class _Job:
     """A transaction that waits for its turn."""
 
-    def __init__(self, course: Callable[[], Course[Any]]) -> None:
+    def __init__(self, course: Callable[[], Course[Any]], rows: int) -> None:
         self.course = course
+        self.rows = rows
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def resolve(self, outcome: object) -> None:
@@ -152,11 +142,11 @@ class Owner:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def transact(self, course: Callable[[], Course[T]]) -> T:
-        """Run a course in a transaction; returns after the commit."""
+    async def transact(self, course: Callable[[], Course[T]], rows: int = 1) -> T:
+        """Run a course on about so many rows in a transaction; returns after the commit."""
         if self._closed:
             raise StoreFaultError("the store is closed")
-        job = _Job(course)
+        job = _Job(course, rows)
         self._jobs.append(job)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
@@ -170,7 +160,7 @@ class Owner:
 
     async def _work(self) -> None:
         while self._jobs:
-            jobs, self._jobs = self._jobs[:SHARED_MAX], self._jobs[SHARED_MAX:]
+            jobs = self._take()
             try:
                 outcomes = await self._link.call(partial(commit_together, [job.course for job in jobs]))
             except BaseException as error:
@@ -183,6 +173,17 @@ class Owner:
                 for job, outcome in zip(jobs, outcomes, strict=True):
                     job.resolve(outcome)
 
+    def _take(self) -> list[_Job]:
+        """Take the first that waits, and what may share its commit."""
+        rows = taken = 0
+        for job in self._jobs:
+            rows += job.rows
+            if taken and rows > SHARED_ROWS_MAX:
+                break
+            taken += 1
+        jobs, self._jobs = self._jobs[:taken], self._jobs[taken:]
+        return jobs
+
     def _drop_all(self, error: BaseException) -> None:
         jobs, self._jobs = self._jobs, []
         for job in jobs:
@@ -192,104 +193,3 @@ class Owner:
 def _told(error: BaseException) -> Exception:
     """Return what a caller is told of an error that ended its transaction."""
     return error if isinstance(error, Exception) else StoreFaultError("the store is being shut down")
-
-
-def commit_together(
-    courses: Sequence[Callable[[], Course[Any]]], connection: sqlite3.Connection
-) -> list[Any]:
-    """Run courses in one transaction, each in a savepoint; return what each returned or raised."""
-    outcomes: list[Any] = []
-    try:
-        _execute(connection, "BEGIN IMMEDIATE")
-        for course in courses:
-            _execute(connection, "SAVEPOINT job")
-            try:
-                outcomes.append(drive(connection, course()))
-            except StoreFaultError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a mistake of one caller is not its neighbours'
-                _execute(connection, "ROLLBACK TO job")
-                outcomes.append(error)
-            _execute(connection, "RELEASE job")
-        _execute(connection, "COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return outcomes
-
-
-def look_once(course: Callable[[], Course[T]], connection: sqlite3.Connection) -> T:
-    """Run a course that only reads, on one state of the file."""
-    _execute(connection, "BEGIN DEFERRED")  # this connection cannot write, so nothing is ever upgraded
-    try:
-        return drive(connection, course())
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def drive(connection: sqlite3.Connection, course: Course[T]) -> T:
-    """Do what a course asks for until it returns; a fault of the store ends it at once."""
-    try:
-        request = next(course)
-        while True:
-            try:
-                reply = perform(connection, request)
-            except StatementError as error:
-                request = course.throw(error)
-            else:
-                request = course.send(reply)
-    except StopIteration as done:
-        return cast("T", done.value)
-    finally:
-        course.close()
-
-
-def perform(connection: sqlite3.Connection, request: Fetch | Write | Mark) -> Any:
-    """Do one thing; raises StatementError or StoreFaultError."""
-    try:
-        match request:
-            case Fetch(query, params):
-                return connection.execute(query.text, params).fetchall()
-            case Write(query, rows):
-                return connection.executemany(query.text, rows).rowcount
-            case Mark(act, name):
-                return connection.execute(f"{_MARKS[act]} {name}")
-    except (sqlite3.Error, OverflowError, UnicodeEncodeError, MemoryError) as error:
-        raise judged(error) from error
-
-
-def judged(error: Exception) -> StatementError | StoreFaultError:
-    """Return whom an error blames: the statement, or the store."""
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, sqlite3.Error):
-        code: int | None = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # said by the driver: a value that is none, or a closed connection
-            return StoreFaultError("the store is closed") if "closed" in text else StatementError(text)
-        return (
-            StatementError(text) if code & _PRIMARY_CODE in _BLAMED else StoreFaultError(_remedy(error, code))
-        )
-    return StoreFaultError("no memory left") if isinstance(error, MemoryError) else StatementError(text)
-
-
-def _remedy(error: sqlite3.Error, code: int) -> str:
-    match code & _PRIMARY_CODE:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "the store is locked by another process for too long"
-        case sqlite3.SQLITE_FULL:
-            return "the disk is full: free some space; nothing half done was written"
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"the store cannot be written: {error}"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return f"the store is damaged: {error}; restore a backup"
-        case _:
-            return f"the store failed: {error}"
-
-
-def _execute(connection: sqlite3.Connection, text: str) -> None:
-    try:
-        connection.execute(text)
-    except sqlite3.Error as error:
-        found = judged(error)
-        raise found if isinstance(found, StoreFaultError) else StoreFaultError(str(found)) from error

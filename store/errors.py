@@ -10,7 +10,7 @@ class StoreRefusedError(StoreError):
 
 
 class StatementError(Exception):
-    """What was written broke a rule of the schema, or was no value at all: whoever asked for it is to blame."""
+    """What was written broke a rule of the schema, or was no value at all: its unit is to blame."""
 
 
 class VersionConflictError(StatementError):

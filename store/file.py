@@ -107,7 +107,7 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreRefusedError(f"{path} belongs to another program: name another file for the store")
     if user_version(connection) > migrations()[-1].number:
         raise StoreRefusedError(
-            f"{path} was written by a newer version of Rollcall: install that version, or restore an older backup"
+            f"{path} was written by a newer version of Rollcall: install that one, or restore an older backup"
         )
 
 
@@ -120,7 +120,7 @@ def user_version(connection: sqlite3.Connection) -> int:
 def migrate(
     connection: sqlite3.Connection, path: Path, rng: Rng, steps: tuple[Migration, ...] | None = None
 ) -> None:
-    """Take the steps that the file has not seen, each in a transaction; refuse a file whose past is another."""
+    """Take the steps that the file has not seen, each in a transaction; refuse one with another past."""
     for step in migrations() if steps is None else steps:
         connection.execute("BEGIN IMMEDIATE")  # whoever else opens the file now waits here
         try:
@@ -162,7 +162,8 @@ def _same_past(connection: sqlite3.Connection, path: Path, step: Migration) -> N
 
 def statements(text: str) -> list[str]:
     """Split a script into its statements."""
-    found, part = [], ""
+    found: list[str] = []
+    part = ""
     for line in text.splitlines(keepends=True):
         if line.lstrip().startswith("--"):
             continue  # a comment may hold a semicolon

@@ -1,9 +1,9 @@
 """Named queries and migrations, written once for both engines.
 
-A query begins with `-- name: x -> Record` (the record of its rows) or `-- name: x <- Record` (the record that gives
-its parameters) and a line that says why it is there. `{columns}`, `{values}` and `{changes}` stand for the record's
-fields, `{t.columns}` for the same of a table's alias; `{changes but a, b}` leaves some out. `/*sqlite: … */` and
-`/*pg: … */` open for one engine only.
+A query begins with `-- name: x -> Record` (the record of its rows) or `-- name: x <- Record` (the record
+that gives its parameters) and a line that says why it is there. `{columns}`, `{values}` and `{changes}` stand
+for the record's fields, `{t.columns}` for those of a table's alias; `{changes but a, b}` leaves some out. The
+hints `/*sqlite: … */` and `/*pg: … */` open for one engine only.
 """
 
 import hashlib

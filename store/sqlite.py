@@ -10,7 +10,8 @@ import anyio
 from contracts.errors import UnavailableError
 from contracts.work import Claim, Committed, Failed, Post, StoreFaultError, Unit
 from store import batch, upkeep
-from store.connection import Link, Owner, look_once
+from store.connection import Link, Owner
+from store.driver import look_once
 from store.sql import queries
 from store.statements import Course, Fetch, bound
 from store.view import Rng
@@ -47,13 +48,13 @@ class SqliteStore:
         return [next(outcomes[unit.reads_only]) for unit in units]
 
     async def claim(self, claim: Claim, now: int) -> list[Outcome]:
-        """Take what is due and do it in one transaction; fewer results than the limit: nothing more is due."""
-        return await self._transact(lambda: batch.take(self._queries, claim, now, self._rng))
+        """Do what is due in one transaction; fewer results than the limit: nothing more is due."""
+        return await self._transact(lambda: batch.take(self._queries, claim, now, self._rng), claim.limit)
 
     async def confirm(self, posts: Sequence[Post], now: int) -> None:
         """Delete outbox rows that the bus has confirmed, each at the version that was sent."""
         if posts:
-            await self._transact(lambda: upkeep.confirm(self._queries, posts, now))
+            await self._transact(lambda: upkeep.confirm(self._queries, posts, now), len(posts))
 
     async def unsent(self, older_than: int, limit: int) -> list[Post]:
         """Return outbox rows created before `older_than`, oldest first."""
@@ -79,7 +80,7 @@ class SqliteStore:
         return await self._transact(lambda: upkeep.release(self._queries, table, row, now, self._rng))
 
     async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
-        """Say that this process has a live bus; a gap longer than `gap_us` in everybody's stamps is a hold."""
+        """Say that this process has a live bus; a longer gap in everybody's stamps is a hold."""
         await self._transact(lambda: upkeep.stamp(self._queries, process, service, now, gap_us))
 
     async def answered(self, until: int) -> None:
@@ -128,15 +129,15 @@ class SqliteStore:
     async def _write(self, units: Sequence[Unit], now: int) -> list[Outcome]:
         if not units:
             return []
-        return await self._transact(lambda: batch.transact(self._queries, units, now, self._rng))
+        return await self._transact(lambda: batch.transact(self._queries, units, now, self._rng), len(units))
 
     async def _read(self, units: Sequence[Unit], now: int) -> list[Outcome]:
         if not units:
             return []
         return await self._look(lambda: batch.look(self._queries, units, now, self._rng))
 
-    async def _transact(self, course: Callable[[], Course[T]]) -> T:
-        return await self._owner.transact(course)
+    async def _transact(self, course: Callable[[], Course[T]], rows: int = 1) -> T:
+        return await self._owner.transact(course, rows)
 
     async def _look(self, course: Callable[[], Course[T]]) -> T:
         return await self._reading.call(partial(look_once, course))

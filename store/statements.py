@@ -1,7 +1,8 @@
 """What a transaction asks of an engine.
 
-The course of a transaction is a generator: it yields these, and is sent the rows or the number of rows written, or is
-thrown a StatementError. So the same course serves an engine that is called (SQLite) and one that is awaited.
+The course of a transaction is a generator: it yields these, and is sent the rows or the number of rows
+written, or is thrown a StatementError. So one course serves an engine that is called (SQLite) and one that is
+awaited.
 """
 
 from collections.abc import Generator, Mapping, Sequence

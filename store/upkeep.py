@@ -38,7 +38,7 @@ def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[Non
 def standing(catalogue: Catalogue, posts: Sequence[Post]) -> Course[list[Post]]:
     """Return those posts that stand at their versions."""
     rows = yield Fetch(catalogue["standing_posts"], listed([post.id for post in posts]))
-    versions = {post_id: version for post_id, version in rows}
+    versions: dict[int, int] = dict(rows)
     return [post for post in posts if versions.get(post.id) == post.version]
 
 
@@ -110,7 +110,7 @@ def release(catalogue: Catalogue, table: str, row: int, now: int, rng: Rng) -> C
 
 
 def renew(catalogue: Catalogue, now: int, rng: Rng) -> Course[None]:
-    """Begin a new life of the store; a ping that waits for the bus would be answered in vain, and is made again."""
+    """Begin a new life of the store; a ping that still waits for the bus is made again under it."""
     yield Write(catalogue["set_meta"], [("incarnation", draw_incarnation(rng))])
     yield Write(catalogue["repeat_unsent_pings"], [(now,)])
     yield Write(catalogue["forget_unsent_pings"], [()])

@@ -1,7 +1,7 @@
 """The rows that a transaction works on, as its earlier units left them.
 
-Keys are wanted, loaded in bulk, and what a loaded row brings along is wanted in turn. Changes are laid over what was
-loaded, so that a row is written once however many units changed it.
+Keys are wanted, loaded in bulk, and what a loaded row brings along is wanted in turn. Changes are laid over
+what was loaded, so that a row is written once however many units changed it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,18 +62,18 @@ class Table(Struct):
 
     rows: dict[Any, Any]
     broken: dict[Key, Exception]  # rows that are no records
-    expected: dict[Key, int]  # what was changed: its version in the store, 0 for a new row
+    stored: dict[Key, Any]  # of what was changed: the record in the store, None for a new one
 
-    def changed(self) -> tuple[list[Any], list[tuple[Any, int]]]:
-        """Take the rows to insert, and the rows to update with the versions they must have."""
+    def changed(self) -> tuple[list[Any], list[tuple[Any, Any]]]:
+        """Take the records to insert, and those to update, each with what it was."""
         new: list[Any] = []
-        old: list[tuple[Any, int]] = []
-        for key, version in self.expected.items():
-            if version:
-                old.append((self.rows[key], version))
-            else:
+        old: list[tuple[Any, Any]] = []
+        for key, before in self.stored.items():
+            if before is None:
                 new.append(self.rows[key])
-        self.expected.clear()
+            else:
+                old.append((self.rows[key], before))
+        self.stored.clear()
         return new, old
 
 
@@ -165,14 +165,14 @@ class WorkingSet:
             *self._stage("escalations", changes.escalations),
             *self._stage("policies", changes.policies),
         ]
-        for table, key, _, seen in staged:
+        for table, key, seen, _ in staged:
             self._asked[_OWN_LOADS[table]].add(key)
-            if table == "tasks" and not seen:  # nobody can have known it before
+            if table == "tasks" and not seen.version:  # nobody can have known it before
                 self._asked["load_excluded"].add(key)
                 self._asked["load_dependents"].add(key)
-        for table, key, record, seen in staged:
+        for table, key, _, record in staged:
             rows = self.tables[table]
-            rows.expected.setdefault(key, seen)
+            rows.stored.setdefault(key, rows.rows.get(key))
             rows.rows[key] = record
             self._follow(table, record)
         for task_id, depends_on in changes.dependencies:
@@ -180,15 +180,15 @@ class WorkingSet:
             if task_id not in waiting:
                 waiting.append(task_id)
 
-    def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, int]]:
+    def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, Any]]:
         rows = self.tables[table].rows
         for record in changed:
             key = key_of(table, record)
             known = rows.get(key)
-            if known is not None and known.version != record.version:
-                seen = f"{table} {key} was seen at version {record.version}"
-                raise VersionConflictError(f"{seen}, and is at {known.version}")
-            yield table, key, structs.replace(record, version=record.version + 1), record.version
+            at = 0 if known is None else known.version
+            if at != record.version:
+                raise VersionConflictError(f"{table} {key} was seen at {record.version} and is at {at}")
+            yield table, key, record, structs.replace(record, version=record.version + 1)
 
     def _take(self, load: str, table: str, rows: list[Any], keys: list[Key]) -> None:
         match load:

@@ -1,6 +1,8 @@
 """What units decided, as statements in an order that the schema allows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct, structs
@@ -15,14 +17,14 @@ from store.statements import Course, Fetch, Write, exactly, listed
 from store.view import Life
 from store.working_set import WorkingSet
 
-# Tables in the order in which they refer to each other, with what comes first: a lease ends before another is made.
-_RECORDS = (
-    ("agents", ("insert_agent", "update_agent")),
-    ("policies", ("insert_policy", "update_policy")),
-    ("tasks", ("insert_task", "update_task")),
-    ("escalations", ("insert_escalation", "update_escalation")),
-    ("assignments", ("update_assignment", "insert_assignment")),
-)
+# Tables in the order in which they refer to each other, and the name of one of their records.
+_RECORDS = {
+    "agents": "agent",
+    "policies": "policy",
+    "tasks": "task",
+    "escalations": "escalation",
+    "assignments": "assignment",
+}
 _ADDED = ("insert_step", "insert_ping", "insert_comment", "insert_notice", "insert_command", "insert_audit")
 
 
@@ -95,24 +97,40 @@ class Writer:
     def flush(self) -> Course[None]:
         """Write everything; raises StatementError when something of it may not be."""
         self.dirty = False
-        for table, order in _RECORDS:
-            new, old = self._set.tables[table].changed()
-            for name in order:
-                query, bind = self._queries[name], self._bind[name]
-                if name.startswith("insert"):
-                    rows = [bind(record) for record in new]
-                else:
-                    rows = [(*bind(record), seen) for record, seen in old]
-                if rows:
-                    yield from exactly(query, rows)
+        for table, one in _RECORDS.items():
+            new, changed = self._set.tables[table].changed()
+            yield from self._update(f"update_{one}", changed)  # first: a lease ends before another is made
+            yield from self._put(f"insert_{one}", [self._bind[f"insert_{one}"](record) for record in new])
         if self._dependencies:
             rows, self._dependencies = [*self._dependencies], []
             yield Write(self._queries["insert_dependency"], rows)
-        for name, rows in self._added.items():
-            if rows:
-                self._added[name] = []
-                yield from exactly(self._queries[name], rows)
+        for name, added in self._added.items():
+            self._added[name] = []
+            yield from self._put(name, added)
         yield from self._flush_posts()
+
+    def _put(self, name: str, rows: Sequence[tuple[Any, ...]]) -> Course[None]:
+        if rows:
+            yield from exactly(self._queries[name], rows)
+
+    def _update(self, name: str, changed: Sequence[tuple[Any, Any]]) -> Course[None]:
+        """Update records at the versions they had; those that allow it by the narrow statement."""
+        narrow_name = f"{name}_narrow"
+        if narrow_name not in self._queries:
+            bind = self._bind[name]
+            yield from self._put(name, [(*bind(record), before.version) for record, before in changed])
+            return
+        wide_bind, narrow_bind = self._bind[name], self._bind[narrow_name]
+        left_out = _left_out(self._queries[name], self._queries[narrow_name])
+        wide: list[tuple[Any, ...]] = []
+        narrow: list[tuple[Any, ...]] = []
+        for record, before in changed:
+            if left_out(record) == left_out(before):
+                narrow.append((*narrow_bind(record), before.version))
+            else:
+                wide.append((*wide_bind(record), before.version))
+        yield from self._put(name, wide)
+        yield from self._put(narrow_name, narrow)
 
     def _flush_posts(self) -> Course[None]:
         updates: list[tuple[Any, ...]] = []
@@ -124,14 +142,12 @@ class Writer:
                 found.post = structs.replace(found.post, id=post_id, version=version + 1)
                 updates.append((*self._bind["update_post"](found.post), version))
             self._posts.extend(slots.values())
-        if updates:
-            yield from exactly(self._queries["update_post"], updates)
-        if self._posts:
-            posts, self._posts = self._posts, []
-            for found in posts:
-                found.post = structs.replace(found.post, id=self._life.next_id("outbox"), version=1)
-            rows = [self._bind["insert_post"](found.post) for found in posts]
-            yield from exactly(self._queries["insert_post"], rows)
+        yield from self._put("update_post", updates)
+        posts, self._posts = self._posts, []
+        for found in posts:
+            found.post = structs.replace(found.post, id=self._life.next_id("outbox"), version=1)
+        bind = self._bind["insert_post"]
+        yield from self._put("insert_post", [bind(found.post) for found in posts])
 
     def _audit_row(self, fact: Fact, seq: int, cause: str | None, now: int) -> AuditRow:
         return AuditRow(
@@ -164,11 +180,17 @@ def posts_of(standing: Sequence[Standing]) -> tuple[Post, ...]:
     return tuple(found.post for found in standing if not found.replaced)
 
 
+@cache
+def _left_out(wide: Query, narrow: Query) -> Callable[[Any], Any]:
+    """Return what reads the fields that only the wide statement writes."""
+    return attrgetter(*(name for name in wide.params if name not in narrow.params))
+
+
 _bound: dict[int, dict[str, Callable[[Any], tuple[Any, ...]]]] = {}
 
 
 def _binders(catalogue: Mapping[str, Query]) -> dict[str, Callable[[Any], tuple[Any, ...]]]:
-    """Return for each writing query what takes its parameters out of a record; `expected` comes from elsewhere."""
+    """Return what takes each writing query's parameters out of a record, all but `expected`."""
     found = _bound.get(id(catalogue))
     if found is None:
         found = _bound[id(catalogue)] = {

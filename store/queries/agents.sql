@@ -20,6 +20,11 @@ INSERT INTO agents ({columns}, name_key) VALUES ({values}, lower(:name));
 -- What an agent may change; never its name, which its leases carry.
 UPDATE agents SET {changes but id, name, created_at} WHERE id = :id AND version = :expected;
 
+-- name: update_agent_narrow <- Agent
+-- What beats and acks change: no column that chooses who could take work.
+UPDATE agents SET {changes but id, name, created_at, kind, capacity, active, leases}
+WHERE id = :id AND version = :expected;
+
 -- name: claim_silent
 -- Take the agents whose beats were missed.
 UPDATE agents SET version = version + 1

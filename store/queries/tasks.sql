@@ -22,6 +22,11 @@ INSERT INTO tasks ({columns}) VALUES ({values});
 -- What a task may change in its life.
 UPDATE tasks SET {changes but id, key, created_at} WHERE id = :id AND version = :expected;
 
+-- name: update_task_narrow <- Task
+-- What pings and acks change: no column of an index.
+UPDATE tasks SET {changes but id, key, created_at, priority, due_at, status, assign_at, agent}
+WHERE id = :id AND version = :expected;
+
 -- name: insert_dependency
 -- A task waits for another; saying so twice changes nothing.
 INSERT INTO task_dependencies (task_id, depends_on) VALUES (:task_id, :depends_on) ON CONFLICT DO NOTHING;
