@@ -84,15 +84,17 @@ class Runtime:
             for service in services
         }
         self._doors: list[Subscription | MicroService] = []
+        self._bells: list[Callable[[], None]] = []
 
     async def run(self, stop: anyio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set; returns when everything taken in is finished, or after ten seconds."""
-        flushed = anyio.Event()
+        closed, flushed = anyio.Event(), anyio.Event()
         supervisor = Supervisor(stop, self.ports.ensure)
+        porter = Supervisor(closed, self.ports.ensure)  # what comes in by a door is worked off to the last
         async with anyio.create_task_group() as group:
             async with anyio.create_task_group() as loops:
                 for service in self.services:
-                    await self._open(service, loops, supervisor)
+                    await self._open(service, loops, supervisor, porter)
                 for door in self._doors:
                     if isinstance(door, MicroService):
                         group.start_soon(door.run)
@@ -106,7 +108,10 @@ class Runtime:
                     ready()
                 await stop.wait()
                 loops.cancel_scope.deadline = anyio.current_time() + STOP_S
+                self._ring_all()
                 await self._close_doors()
+                closed.set()
+                self._ring_all()
             flushed.set()
             with anyio.move_on_after(STOP_S):
                 while len(self.outbox) or self.casts.waiting:  # noqa: ASYNC110 - two queues, no common event
@@ -120,28 +125,45 @@ class Runtime:
         except StoreFaultError as error:
             log.warning("store.fault", reason=str(error))
 
-    async def _open(self, service: Service, loops: TaskGroup, supervisor: Supervisor) -> None:
+    async def _open(
+        self, service: Service, loops: TaskGroup, supervisor: Supervisor, porter: Supervisor
+    ) -> None:
         """Open every door of a service and start its loops."""
         name = service.name
         if service.endpoints:
             commands = CommandLoop(context=self.context, worker=self.worker)
-            loops.start_soon(supervisor.keep, f"{name}.commands", commands.run)
+            loops.start_soon(porter.keep, f"{name}.commands", commands.run)
+            self._bells.append(commands.ring)
             await self._serve(service, commands)
         for declared in service.listeners:
             listener = ListenerLoop(declared, context=self.context, worker=self.worker, casts=self.casts)
-            loops.start_soon(supervisor.keep, f"{name}.{declared.subject}", listener.run)
+            loops.start_soon(porter.keep, f"{name}.{declared.subject}", listener.run)
+            self._bells.append(listener.ring)
             self._doors.append(
                 await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)
             )
         for inbox in service.inboxes:
-            loop = InboxLoop(inbox, context=self.context, worker=self.worker, casts=self.casts)
+            loop = InboxLoop(
+                inbox,
+                context=self.context,
+                worker=self.worker,
+                casts=self.casts,
+                ensure=self.ports.ensure,
+            )
             loops.start_soon(supervisor.keep, f"{name}.{inbox.durable}", loop.run)
+            self._bells.append(loop.ring)
         for duty in self.duties[name]:
             loops.start_soon(supervisor.keep, f"{name}.duty", duty.run)
+            self._bells.append(duty.ring)
         for chore in service.chores:
             loops.start_soon(supervisor.keep, f"{name}.{chore.name}", ChoreLoop(chore, self.context).run)
         wake = f"{self.ports.root}.{subjects.wake(name)}"
         self._doors.append(await self.ports.bus.subscribe(wake, lambda _: self.ring(name)))
+
+    def _ring_all(self) -> None:
+        """Let every loop look whether it has to go on."""
+        for bell in self._bells:
+            bell()
 
     def ring(self, service: str) -> None:
         """Ring a service's doorbell."""

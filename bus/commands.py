@@ -77,10 +77,14 @@ class CommandLoop:
             self._waiting.append((endpoint, request))
         self._bell.set()
 
-    async def run(self, stop: anyio.Event) -> None:
-        """Work until `stop` and nothing waits any more."""
+    def ring(self) -> None:
+        """Look whether there is something to do."""
+        self._bell.set()
+
+    async def run(self, closed: anyio.Event) -> None:
+        """Work until the doors are `closed` and nothing waits any more."""
         async with anyio.create_task_group() as group:
-            while not (stop.is_set() and not self._waiting):
+            while self._waiting or self._shed or not closed.is_set():
                 if not self._waiting and not self._shed:
                     self._bell = anyio.Event()
                     with anyio.move_on_after(1.0):
@@ -154,9 +158,13 @@ class ListenerLoop:
         self._newest[self._listener.key(delivery)] = delivery
         self._bell.set()
 
-    async def run(self, stop: anyio.Event) -> None:
-        """Work until `stop`."""
-        while not stop.is_set():
+    def ring(self) -> None:
+        """Look whether there is something to do."""
+        self._bell.set()
+
+    async def run(self, closed: anyio.Event) -> None:
+        """Work until the door is `closed` and nothing is left."""
+        while self._newest or not closed.is_set():
             self._bell = anyio.Event()
             if not self._newest:
                 with anyio.move_on_after(1.0):

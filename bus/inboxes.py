@@ -8,8 +8,9 @@ import anyio
 import structlog
 
 from bus import trace
-from bus.api import BusUnavailable, Outgoing
+from bus.api import BusTimeout, BusUnavailable, NoStream, Outgoing
 from bus.service import Delivery
+from bus.supervise import mend
 from contracts import subjects
 from contracts.codec import encode, instant, readable
 from contracts.errors import RollcallError
@@ -18,7 +19,7 @@ from contracts.messages import DeadLetter
 from contracts.work import Committed, StoreFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bus.api import Bus, Incoming
     from bus.service import Context, Inbox
@@ -28,13 +29,24 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 GIVE_BACK_S: Final = 2.0
+TAKE_S: Final = 1.0
 
 
 class InboxLoop:
     """One inbox of one service."""
 
-    def __init__(self, inbox: Inbox, *, context: Context, worker: Worker, casts: Casts) -> None:
-        """Wire it; nothing runs yet."""
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        context: Context,
+        worker: Worker,
+        casts: Casts,
+        ensure: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Wire it; nothing runs yet. `ensure` recreates missing streams."""
+        self._ensure = ensure
+        self._taking = anyio.CancelScope()
         self._inbox = inbox
         self._context = context
         self._worker = worker
@@ -47,12 +59,18 @@ class InboxLoop:
     def _bus(self) -> Bus:
         return self._context.bus
 
+    def ring(self) -> None:
+        """Wait no longer for messages."""
+        self._taking.cancel()
+
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop`; raises ConsumerGone for the supervisor to mend the topology."""
         puller = await self._bus.pull(self._stream, self._inbox.durable, batch=self._context.batch)
         try:
             while not stop.is_set():
-                messages = await puller.take(self._context.batch, expires_s=1.0)
+                messages: list[Incoming] = []
+                with anyio.CancelScope() as self._taking:
+                    messages = await puller.take(self._context.batch, expires_s=TAKE_S)
                 if messages and not await self.batch(messages):
                     await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
         finally:
@@ -123,6 +141,8 @@ class InboxLoop:
         except BusUnavailable as error:
             log.warning("dead_letter.delayed", subject=message.subject, reason=str(error))
             message.nak(GIVE_BACK_S)
+            if isinstance(error, NoStream | BusTimeout):
+                await mend(self._ensure)
             return
         message.term()
         self.dead += 1

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
-from bus.api import BusError, BusUnavailable, NoStream, Outgoing
+from bus.api import BusError, BusTimeout, NoStream, Outgoing
+from bus.supervise import mend
 from contracts.work import Ledger, Post, StoreFaultError
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ class Outbox:
             except (BusError, StoreFaultError) as error:
                 self._queue.extendleft(reversed(batch))
                 log.warning("outbox.delayed", waiting=len(self._queue), reason=str(error))
-                if isinstance(error, NoStream):
-                    await self._repair()
+                if isinstance(error, NoStream | BusTimeout):
+                    # with somebody listening to the subject, a stream that is gone shows as silence only
+                    await mend(self._ensure)
                 if stop.is_set():
                     return  # the rows are in the store: the next process sends them
                 await anyio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
@@ -101,12 +103,6 @@ class Outbox:
 
             group.start_soon(rung, self._bell)
             group.start_soon(rung, stop)
-
-    async def _repair(self) -> None:
-        try:
-            await self._ensure()
-        except BusUnavailable as error:
-            log.warning("topology.not_ensured", reason=str(error))
 
     async def _send(self, batch: list[tuple[Post, str]]) -> None:
         batch = await self._still_true(batch)

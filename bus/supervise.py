@@ -17,13 +17,21 @@ log = structlog.get_logger(__name__)
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
+async def mend(ensure: Callable[[], Awaitable[None]]) -> None:
+    """Make the topology whole again, as far as the bus can be reached."""
+    try:
+        await ensure()
+    except BusUnavailable as error:
+        log.warning("topology.not_ensured", reason=str(error))
+
+
 class Supervisor:
     """Keeps loops running until they end by themselves after `stop`."""
 
-    def __init__(self, stop: anyio.Event, mend: Callable[[], Awaitable[None]]) -> None:
-        """Keep `mend`: what to do when a stream or consumer is gone."""
+    def __init__(self, stop: anyio.Event, ensure: Callable[[], Awaitable[None]]) -> None:
+        """Keep `ensure`: what to do when a stream or consumer is gone."""
         self._stop = stop
-        self._mend = mend
+        self._ensure = ensure
         self.restarts = 0
 
     async def keep(self, name: str, loop: Callable[[anyio.Event], Awaitable[None]]) -> None:
@@ -34,7 +42,7 @@ class Supervisor:
                 await loop(self._stop)
             except (ConsumerGone, NoStream) as error:
                 log.warning("loop.topology_gone", loop=name, reason=str(error))
-                await self._try_to_mend()
+                await mend(self._ensure)
             except BusUnavailable as error:
                 log.warning("loop.bus_unavailable", loop=name, reason=str(error))
             except Exception:
@@ -45,9 +53,3 @@ class Supervisor:
             with anyio.move_on_after(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]):
                 await self._stop.wait()
             failures += 1
-
-    async def _try_to_mend(self) -> None:
-        try:
-            await self._mend()
-        except BusUnavailable as error:
-            log.warning("topology.not_ensured", reason=str(error))
