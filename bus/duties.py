@@ -44,10 +44,11 @@ class DutyLoop:
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop`."""
         while not stop.is_set():
+            rung = self._bell.is_set()
             self._bell = anyio.Event()
             try:
-                more = await self.once()
-                wait_s = 0.0 if more else await self._pause_s()
+                more = await self.once() if rung or self._duty.due_query else False
+                wait_s = 0.0 if more and self._duty.due_query else await self._pause_s()
             except StoreFaultError as error:
                 log.warning("store.fault", duty=self._duty.name, reason=str(error))
                 wait_s = ILL_S
@@ -102,7 +103,8 @@ class DutyLoop:
 
     async def _pause_s(self) -> float:
         """Return how long until something is due; what is due already but held waits a tick."""
-        due_at = await self._worker.ledger.due_at(self._duty.due_query)
+        query = self._duty.due_query
+        due_at = None if query is None else await self._worker.ledger.due_at(query)
         if due_at is None:
             return TICK_S
         ahead_s = (due_at - self._context.clock.now()) / 1e6

@@ -120,7 +120,7 @@ class Duty(Struct, frozen=True, kw_only=True):
 
     name: str
     claim: Callable[[int], Claim]
-    due_query: str  # the earliest instant at which something will be due
+    due_query: str | None  # the earliest instant at which something will be due; None: only when rung for
     per_second_max: int | None = None  # after an outage nothing is repaid with a storm
 
 

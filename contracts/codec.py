@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from contracts.errors import InvalidError, MalformedError, TooLargeError
-from contracts.limits import INT_MAX, MESSAGE_BYTES_MAX
+from contracts.limits import INSTANT_MAX, MESSAGE_BYTES_MAX
 
 T = TypeVar("T")
 _decoders: dict[object, msgspec.json.Decoder[Any]] = {}
@@ -48,8 +48,8 @@ def micros(at: datetime) -> int:
     if at.tzinfo is None:
         raise InvalidError("a time needs its zone, for example 2026-01-31T12:00:00Z")
     found = (at - _EPOCH) // _MICROSECOND
-    if not 0 <= found <= INT_MAX:
-        raise InvalidError("a time must lie after 1970")
+    if not 0 <= found <= INSTANT_MAX:
+        raise InvalidError("a time must lie between 1970 and 3000")
     return found
 
 

@@ -25,6 +25,9 @@ HANDLER_TRIES_MAX: Final = 5
 POLICY_STEPS_MAX: Final = 16
 MINUTES_MAX: Final = 60 * 24 * 366
 INT_MAX: Final = 2**63 - 1
+INSTANT_MAX: Final = 32_503_680_000_000_000
+"""The year 3000 in microseconds: an instant that people name can still be added to, and shown."""
+
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="1 to 63 letters, digits, _ or -")]
 Id = Annotated[int, Meta(ge=1, le=INT_MAX)]

@@ -24,6 +24,8 @@ WaitKind = Literal["human", "lock", "peer", "rate_limit", "external"]
 StepKind = Literal["retry", "peer", "main", "notify"]
 
 OPEN_STATUSES: tuple[AssignmentStatus, ...] = ("pending", "acknowledged", "waiting", "snoozed")
+NOT_AGAIN: tuple[EndReason, ...] = ("declined", "released", "failed", "timed_out", "lost", "unreachable")
+"""Ends after which an agent may not have the task again in the same round; the query load_excluded names them too."""
 ENDED_TASKS: tuple[TaskStatus, ...] = ("done", "failed", "cancelled")
 
 

@@ -70,6 +70,7 @@ def set_agent(
         changes |= {"silent_at": None, "suspect": False}
     after = put_agent(draft, structs.replace(agent, **changes))
     draft.fact(after, "changed", fields=sorted(changes))
+    draft.wake("assigner")
     return draft.changes(AgentRef(id=agent.id, name=agent.name))
 
 

@@ -26,7 +26,7 @@ def assign_due(view: View, task_id: int, now: int, timers: Timers) -> Changes:
     """Find an owner for a task that wants one, or look again a little later."""
     draft = Draft(view, now, actor="rollcall:assigner", timers=timers)
     task = draft.task(task_id)
-    if task.assign_at is None or task.assign_at > now:
+    if task.assign_at is None:
         return draft.changes()
     if task.status != "todo" or task.blockers:
         draft.put(structs.replace(task, assign_at=None))
@@ -46,7 +46,7 @@ def _put_off(draft: Draft, task: Task, chosen: Choice) -> None:
     after = structs.replace(
         task,
         status_why=f"nobody eligible: {chosen.summary()}",
-        assign_at=draft.now + draft.timers.assign_retry_us,
+        assign_at=_next_try(draft),
         unassigned_since=since,
         alarmed=task.alarmed or late,
     )
@@ -55,6 +55,12 @@ def _put_off(draft: Draft, task: Task, chosen: Choice) -> None:
         reasons = dict(sorted(chosen.reasons.items())[:REASONS_MAX])
         draft.fact(after, "unassigned_too_long", since_us=draft.now - since, reasons=reasons)
         draft.comment(task.id, f"Unassigned for {length(draft.now - since)}: {chosen.summary()}")
+
+
+def _next_try(draft: Draft) -> int:
+    """Return when to look again: one instant for all who wait, so that they are looked at in order."""
+    every = draft.timers.assign_retry_us
+    return (draft.now // every + 1) * every
 
 
 def assign(

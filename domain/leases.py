@@ -2,16 +2,12 @@
 
 from msgspec import Struct, structs
 
-from contracts.records import OPEN_STATUSES, Agent, Assignment, EndReason, Task
+from contracts.records import NOT_AGAIN, OPEN_STATUSES, Agent, Assignment, EndReason, Task
 from domain.assignment import apply, settle
 from domain.draft import Draft
 from domain.matrix import Word
 from domain.projection import alive, put_agent
 
-BARRING: frozenset[EndReason] = frozenset(
-    {"declined", "released", "failed", "timed_out", "lost", "unreachable"}
-)
-"""Ends after which an agent may not have the task again in the same round."""
 OWN_ENDS: frozenset[EndReason] = frozenset({"completed", "failed", "declined", "released"})
 """Ends that the holder asked for itself: it need not be told to stop."""
 
@@ -128,7 +124,7 @@ def end_lease(
 def state_end(draft: Draft, row: Assignment, *, holder: str | None = None, why: str | None = None) -> None:
     """State that a lease ended, and keep its agent from the task for this round if it has to be."""
     reason = row.end_reason or "failed"
-    if reason in BARRING:
+    if reason in NOT_AGAIN:
         draft.bar(row.task_id, row.agent)
     draft.fact(row, reason, task=row.task_id, agent=row.agent, holder=holder, why=why)
 
@@ -156,6 +152,8 @@ def put_assignment(
         draft.withdraw(after, holder)
     if after.ping_at is not None and after.ping_at <= draft.now:
         draft.wake("pinger")
+    if leases < 0:
+        draft.wake("assigner")  # somebody has room now
 
 
 def _counts(row: Assignment | None) -> tuple[int, int, int]:

@@ -81,6 +81,8 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
             suspect=False,
         ),
     )
+    if known.suspect:
+        draft.wake("assigner")
     return draft.changes()
 
 

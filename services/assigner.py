@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from domain.timers import Timers
 from msgspec import Struct
 
 from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, tasks
+from domain.timers import Timers
+
+ASSIGN_MAX = 200
+OPENINGS_MAX = 20  # what is behind these is tried again soon enough by its own instant
 
 
 class Assigner(Struct, frozen=True, kw_only=True):
@@ -40,12 +43,28 @@ class Assigner(Struct, frozen=True, kw_only=True):
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Tasks that want an owner."""
-        return (Duty(name="assignments", claim=self._claim, due_query="next_assign_at"),)
+        """Tasks that want an owner: when due, and when somebody has room the first that found nobody."""
+        return (
+            Duty(
+                name="assignments", claim=lambda now: self._claim(now, ASSIGN_MAX), due_query="next_assign_at"
+            ),
+            Duty(
+                name="openings",
+                claim=lambda now: self._claim(now + self.timers.assign_retry_us, OPENINGS_MAX),
+                due_query=None,
+            ),
+        )
 
-    def _claim(self, _now: int) -> Claim:
+    def _claim(self, until: int, limit: int) -> Claim:
         needs = Needs(candidates=True, excluded=True)
-        return Claim(query="claim_assignable", rows="tasks", decide=self._due, needs=needs, limit=200)
+        return Claim(
+            query="claim_assignable",
+            rows="tasks",
+            decide=self._due,
+            needs=needs,
+            params=(("until", until),),
+            limit=limit,
+        )
 
     def _due(self, view: View, task_id: int, now: int) -> Changes:
         return assigning.assign_due(view, task_id, now, timers=self.timers)

@@ -1,6 +1,5 @@
 """Pinger: sends the pings that are due, and takes the answers, durable or asked for at once."""
 
-from domain.timers import Timers
 from msgspec import Struct, structs
 
 from bus.service import Chore, Context, Delivery, Duty, Endpoint, Inbox, Listener, Request, digest
@@ -10,6 +9,7 @@ from contracts.errors import InvalidError, RollcallError
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
 from domain import answers, pinging, presence
+from domain.timers import Timers
 
 NUMBER_DIGITS_MAX = 18  # stays below 2**63
 
@@ -77,7 +77,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
         return Unit(
             key=f"{agent}.{assignment}",
-            needs=Needs(assignments=(assignment,), agents=(agent,), dependents=True),
+            needs=Needs(assignments=(assignment,), agents=(agent, *_awaited(answer)), dependents=True),
             decide=decide,
             actor=f"agent:{agent}",
             command=_command(agent, assignment, answer),
@@ -88,6 +88,11 @@ class Pinger(Struct, frozen=True, kw_only=True):
 def _next(request: Request) -> Unit:
     needs = Needs(agents=(request.identity,), leases=True)
     return request.read(needs, lambda view, now: presence.next_owed(view, request.identity, now))
+
+
+def _awaited(answer: messages.Answer) -> tuple[str, ...]:
+    """Return whom the answer says it waits for, who may be an agent."""
+    return (answer.who,) if isinstance(answer, messages.Wait) and answer.who else ()
 
 
 def _command(agent: str, assignment: int, answer: messages.Answer) -> CommandKey | None:

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from contracts.records import Agent, Policy, PolicyStep
 from contracts.work import Changes, Committed, Fact, Lookup, Needs, Unit, View
@@ -64,16 +65,20 @@ async def _begin(store: SqliteStore, now: int, main: tuple[str, int, int]) -> No
         agents: tuple[Agent, ...] = ()
         if POLICY not in view.policies:
             policies = (Policy(name=POLICY, steps=(PolicyStep(kind="main"),), updated_at=now),)
-            facts.append(Fact(aggregate="policy", id=POLICY, event="set", version=1, actor=_ACTOR))
+            facts.append(_fact("policy", POLICY, "changed", steps=["main"]))
         if not view.rows[_MAIN_AGENTS] and name.lower() not in view.agents:
             agents = (_main_agent(view.new_id("agents"), name, capacity, timeout_us, now),)
-            facts.append(Fact(aggregate="agent", id=name, event="registered", version=1, actor=_ACTOR))
+            facts.append(_fact("agent", name, "registered", kind="main_agent", capacity=capacity))
         return Changes(policies=policies, agents=agents, facts=tuple(facts))
 
     needs = Needs(policies=(POLICY,), agents=(name,), lookups=(_MAIN_AGENTS,))
     outcome = (await store.run([Unit(key="begin", needs=needs, decide=decide)], now))[0]
     if not isinstance(outcome, Committed):
         raise StoreError(f"{store.path} cannot be begun: {outcome.error}") from outcome.error
+
+
+def _fact(aggregate: str, identity: str, event: str, **data: Any) -> Fact:
+    return Fact(aggregate=aggregate, id=identity, event=event, version=1, actor=_ACTOR, data=data)
 
 
 def _main_agent(agent_id: int, name: str, capacity: int, timeout_us: int, now: int) -> Agent:

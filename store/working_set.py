@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from contracts.records import Agent, Assignment, Escalation, Policy, Task
+from contracts.records import NOT_AGAIN, Agent, Assignment, Escalation, Policy, Task
 from contracts.work import Changes, Needs
 from store.errors import VersionConflictError
 from store.rows import reader
@@ -19,7 +19,6 @@ from store.statements import Course, Fetch, listed
 Record = Agent | Task | Assignment | Escalation | Policy
 Key = int | str
 
-NOT_AGAIN = ("declined", "failed", "timed_out")
 # Loads in the order in which they are asked for; each names the table that its rows go to.
 LOADS: dict[str, str] = {
     "load_leases": "assignments",
@@ -176,9 +175,14 @@ class WorkingSet:
             rows.rows[key] = record
             self._follow(table, record)
         for task_id, depends_on in changes.dependencies:
-            waiting = self.dependents.setdefault(depends_on, [])
-            if task_id not in waiting:
-                waiting.append(task_id)
+            self._wait_for(depends_on, task_id)
+
+    def _wait_for(self, depends_on: int, task_id: int) -> None:
+        waiting = self.dependents.setdefault(depends_on, [])
+        if task_id not in waiting:
+            waiting.append(task_id)
+        if "load_dependents" in self._company_of_tasks:
+            self.want("load_tasks", (task_id,))
 
     def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, Any]]:
         rows = self.tables[table].rows
@@ -197,10 +201,7 @@ class WorkingSet:
                     self.excluded.setdefault(task_id, set()).add((round_, agent))
             case "load_dependents":
                 for depends_on, task_id in rows:
-                    waiting = self.dependents.setdefault(depends_on, [])
-                    if task_id not in waiting:
-                        waiting.append(task_id)
-                self.want("load_tasks", (task_id for _, task_id in rows))
+                    self._wait_for(depends_on, task_id)
             case "load_leases":
                 self._put_rows(table, rows)
                 for name in keys:  # not the rows: a unit of this transaction may have ended or added leases
@@ -243,6 +244,9 @@ class WorkingSet:
                     self.want("load_assignments", (record.assignment_id,))
                 for load in self._company_of_tasks:
                     self.want(load, (record.id,))
+            case "escalations" | "policies":
+                told = (step.who for step in record.steps)
+                self.want("load_agents", (who.lower() for who in told if who is not None))
             case "agents":
                 self.agent_names[record.id] = record.name.lower()
                 self._weigh(record.name.lower())
@@ -252,7 +256,8 @@ class WorkingSet:
     def _follow_assignment(self, record: Assignment) -> None:
         self.want("load_tasks", (record.task_id,))
         name = record.agent.lower()
-        self.want("load_agents", (name,))
+        others = (record.offered_by, record.wait_who)
+        self.want("load_agents", (name, *(other.lower() for other in others if other is not None)))
         if record.escalation_id is not None:
             self.want("load_escalations", (record.escalation_id,))
         if record.end_reason in NOT_AGAIN:

@@ -13,10 +13,10 @@ WHERE a.ended_at IS NULL AND a.agent IN (
 ORDER BY a.id;
 
 -- name: load_excluded
--- Who declined, failed or timed out, by task and round: nobody gets a task back in the round it gave it up.
+-- Who gave a task up or lost it, by task and round (records.NOT_AGAIN): nobody gets it back in that round.
 SELECT task_id, round, agent FROM assignments
 WHERE task_id IN (SELECT value /*pg: ::bigint */ FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
-  AND end_reason IN ('declined', 'failed', 'timed_out');
+  AND end_reason IN ('declined', 'released', 'failed', 'timed_out', 'lost', 'unreachable');
 
 -- name: insert_assignment <- Assignment
 -- A new lease; the schema refuses a second open one of the same task.

@@ -12,8 +12,12 @@ INSERT INTO escalations ({columns}) VALUES ({values});
 UPDATE escalations SET {changes but id, task_id} WHERE id = :id AND version = :expected;
 
 -- name: insert_step <- StepRow
--- What became of a policy step; each happens once for a lease.
-INSERT INTO escalation_steps ({columns}) VALUES ({values});
+-- What became of a policy step: taken once for a lease, though it may have been skipped before.
+INSERT INTO escalation_steps ({columns}) VALUES ({values})
+ON CONFLICT (assignment_id, step) DO UPDATE SET
+    outcome = excluded.outcome, target = excluded.target, reason = excluded.reason,
+    successor_id = excluded.successor_id, at = excluded.at
+WHERE escalation_steps.outcome = 'skipped';
 
 -- name: load_policies -> Policy
 -- The policies that a batch's tasks follow; :keys is a JSON array.

@@ -36,10 +36,11 @@ INSERT INTO task_dependencies (task_id, depends_on) VALUES (:task_id, :depends_o
 INSERT INTO comments ({columns}) VALUES ({values});
 
 -- name: claim_assignable
--- Take the tasks that want an owner, in the order of assigning: priority, due date, age.
+-- Take the tasks that want an owner, in the order of assigning: priority, due date, age. Those that found nobody
+-- are taken before their next try when :until is ahead of now.
 UPDATE tasks SET version = version + 1
 WHERE id IN (
-    SELECT id FROM tasks WHERE assign_at <= :now
+    SELECT id FROM tasks WHERE assign_at <= :until
     ORDER BY priority, due_at IS NULL, due_at, created_at, id LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
 RETURNING id, priority, due_at, created_at;

@@ -14,6 +14,7 @@ from contracts.operations import tasks as task_operations
 from contracts.operations.agents import AddParams as AgentParams
 from contracts.operations.answers import JoinParams
 from contracts.records import (
+    NOT_AGAIN,
     OPEN_STATUSES,
     Agent,
     Assignment,
@@ -30,7 +31,7 @@ from contracts.records import (
     Task,
 )
 from contracts.work import Cast, Changes, Fact, Lookup, Post
-from domain import agents, answers, assigning, escalation, leases, pinging, presence, tasks
+from domain import agents, answers, assigning, escalation, pinging, presence, tasks
 from domain.projection import project
 from domain.timers import MINUTE_US, SECOND_US, Timers
 
@@ -98,7 +99,7 @@ class World:
         found: dict[int, frozenset[str]] = {}
         for row in self.assignments.values():
             same = row.round == self.tasks[row.task_id].round
-            if same and row.end_reason in leases.BARRING:
+            if same and row.end_reason in NOT_AGAIN:
                 found[row.task_id] = found.get(row.task_id, frozenset()) | {row.agent}
         return found
 
