@@ -51,7 +51,6 @@ class Draft:
         self._posts: dict[str, Post] = {}
         self._casts: list[Cast] = []
         self._wakes: set[str] = set()
-        self._barred: dict[int, set[str]] = {}
 
     def find_agent(self, name: str) -> Agent | None:
         """Return the agent as it stands now, if it is known here."""
@@ -99,12 +98,7 @@ class Draft:
 
     def excluded(self, task_id: int) -> frozenset[str]:
         """Return in lower case who may not have the task again in its round."""
-        before = self.view.excluded.get(task_id, frozenset())
-        return frozenset(name.lower() for name in before) | self._barred.get(task_id, set())
-
-    def bar(self, task_id: int, name: str) -> None:
-        """Keep an agent from the task for the rest of its round."""
-        self._barred.setdefault(task_id, set()).add(name.lower())
+        return frozenset(name.lower() for name in self.view.excluded.get(task_id, ()))
 
     def put(self, record: Record) -> None:
         """Write a record; its `version` stays the one that was loaded, 0 for a new one."""

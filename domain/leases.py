@@ -2,7 +2,7 @@
 
 from msgspec import Struct, structs
 
-from contracts.records import NOT_AGAIN, OPEN_STATUSES, Agent, Assignment, EndReason, Task
+from contracts.records import OPEN_STATUSES, Agent, Assignment, EndReason, Task
 from domain.assignment import apply, settle
 from domain.draft import Draft
 from domain.matrix import Word
@@ -122,10 +122,8 @@ def end_lease(
 
 
 def state_end(draft: Draft, row: Assignment, *, holder: str | None = None, why: str | None = None) -> None:
-    """State that a lease ended, and keep its agent from the task for this round if it has to be."""
+    """State that a lease ended; the event is named as its reason."""
     reason = row.end_reason or "failed"
-    if reason in NOT_AGAIN:
-        draft.bar(row.task_id, row.agent)
     draft.fact(row, reason, task=row.task_id, agent=row.agent, holder=holder, why=why)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from contracts.limits import INT_MAX
-from contracts.records import Agent, Assignment, Escalation, Hold, Policy, Task
+from contracts.records import NOT_AGAIN, Agent, Assignment, Escalation, Hold, Policy, Task
 from contracts.work import Changes, Lookup, View
 
 
@@ -61,7 +61,7 @@ class Rehearsal:
             self.escalations[escalation.id] = _written(escalation)
         for row in changes.assignments:
             self.assignments[row.id] = _written(row)
-            if row.end_reason == "timed_out":
+            if row.end_reason in NOT_AGAIN:
                 before = self.barred.get(row.task_id, frozenset())
                 self.barred[row.task_id] = before | {row.agent.lower()}
 

@@ -33,6 +33,7 @@ def test_a_missed_due_date_is_said_once_and_moves_nothing(world: World) -> None:
     assert world.lease("a1").status == "snoozed"
     assert world.lease("a1").deadline_at == world.lease("a1").snooze_until
     world.assign(task, "Ruto")
+    assert world.holder(task).due_at is None
     world.forward(hours=5)
     assert len(world.notices) == 2
 
