@@ -12,17 +12,18 @@ import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from bench.harness import Figure, pairs, rate
+from bench.harness import UNSEEN, Figure, Watching, pairs, rate
 from bench.raw_bus import Item, RawPublisher, RawPuller
-from bench.raw_store import DAY_US, Answered, RawStore, raw_store, record
+from bench.raw_store import Answered, RawStore, raw_store, record
 from bench.seed import leases, now_us, pinged
-from bench.stage import DURABILITIES, PATIENCE_S, Stage, raw_client, running, stage
+from bench.stage import DURABILITIES, PATIENCE_S, Stage, raw_client, running, stage, wired
 from bus.embedded import Durability
 from contracts.codec import encode, instant
 from contracts.messages import Ack, Answer, Event, Outcome, Withdrawn
 
 BATCH, PULLED = 500, 1_000
 STREAM, DURABLE = "ROLLCALL_ACKS", "answers"
+NEWEST = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'"
 ROWS = {"audit": 2, "comments": 1, "outbox": 3}  # what one acknowledgement adds, and a command
 
 
@@ -36,21 +37,23 @@ async def measure(*, quick: bool) -> list[Figure]:
     return figures
 
 
-async def ours(durability: Durability, count: int) -> float:
+async def ours(durability: Durability, count: int, watch: Watching = UNSEEN) -> float:
     """Return the rate of the real pinger."""
-    async with answered(durability, count) as (on, client), running(on, "pinger"):
-        started = await release(client)
-        await committed(on, count)
-        return rate(count, started, now_us())
+    async with answered(durability, count) as (on, _), wired(on, "pinger") as actors:
+        before, started = sequences(on), now_us()
+        async with running(actors):
+            with watch:
+                await committed(on, count, before)
+            return rate(count, started, now_us())
 
 
 async def limit(durability: Durability, count: int) -> float:
     """Return the rate of pull, one transaction and acknowledgement with nothing around them."""
     async with answered(durability, count) as (on, client), raw_store(on.path, durability) as store:
         puller = await RawPuller(client, STREAM, DURABLE, batch=PULLED).start()
-        started = await release(client)
+        before, started = sequences(on), now_us()
         ended = await take_all(store, puller, on.incarnation, count)
-        await committed(on, count)
+        await committed(on, count, before)
         return rate(count, started, ended)
 
 
@@ -107,14 +110,13 @@ def read(message: Msg, incarnation: str) -> Answered:
 
 @asynccontextmanager
 async def answered(durability: Durability, count: int) -> AsyncIterator[tuple[Stage, Client]]:
-    """Set up `count` assignments with an answer each on the bus, which hands none of them out yet."""
+    """Set up `count` assignments with an answer each on the bus."""
     async with stage(durability) as on, raw_client(on.url) as client:
         leases(on.path, count)
         pinged(on.path)
-        until = instant(now_us() + DAY_US).isoformat()
-        await pause(client, until)
         publisher = await RawPublisher(client).start()
-        items = [answer(number, on.incarnation) for number in range(1, count + 1)]
+        incarnation = on.incarnation
+        items = [answer(number, incarnation) for number in range(1, count + 1)]
         for first in range(0, count, BATCH):
             await publisher.counted(items[first : first + BATCH])
         yield on, client
@@ -127,32 +129,20 @@ def answer(number: int, incarnation: str) -> Item:
     return f"rollcall.v1.ack.agent-{number}.{number}", encode(said), f"{command_id}:1"
 
 
-async def release(client: Client) -> int:
-    """Let the queue be worked off, and return when that was."""
-    started = now_us()
-    await pause(client, None)
-    return started
-
-
-async def pause(client: Client, until: str | None) -> None:
-    """Hand nothing out until then, or from now on everything."""
-    body = {} if until is None else {"pause_until": until}
-    reply = await client.request(f"$JS.API.CONSUMER.PAUSE.{STREAM}.{DURABLE}", msgspec.json.encode(body))
-    if b'"error"' in reply.data:
-        raise RuntimeError(reply.data.decode())
-
-
-async def committed(on: Stage, count: int) -> None:
-    """Wait until all is committed; what was written must be what the other way writes."""
+def sequences(on: Stage) -> dict[str, int]:
+    """Return how many rows were ever added to each of the tables that number them."""
     with closing(sqlite3.connect(on.path)) as db:
+        found = dict(db.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    return {table: found.get(table, 0) for table in ROWS}
 
-        def added(table: str) -> int:
-            found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-            return 0 if found is None else int(found[0])
 
+async def committed(on: Stage, count: int, before: dict[str, int]) -> None:
+    """Wait until all is committed; what was written must be what the other way writes."""
+    last = before["audit"] + ROWS["audit"] * count
+    with closing(sqlite3.connect(on.path)) as db:
         async with asyncio.timeout(PATIENCE_S):
-            while added("audit") < ROWS["audit"] * count:  # noqa: ASYNC110 - another thread commits
-                await asyncio.sleep(0.001)
-        written = {table: added(table) / count for table in ROWS}
+            while db.execute(NEWEST).fetchone()[0] < last:  # noqa: ASYNC110 - another thread commits
+                await asyncio.sleep(0.01)
+    written = {table: (seq - before[table]) / count for table, seq in sequences(on).items()}
     if written != ROWS:
         raise RuntimeError(f"one acknowledgement writes {written}, the limit {ROWS}")

@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from bench.harness import Figure, pairs, rate
 from bench.seed import leases, now_us
-from bench.stage import PATIENCE_S, peer, raw_client, running, stage
+from bench.stage import PATIENCE_S, peer, raw_client, running, stage, wired
 from contracts.messages import Beat
 
 BEATS = "rollcall.v1.hb.agent-"
@@ -27,7 +27,11 @@ async def ours(count: int) -> float:
     """Return the rate of the real monitor, up to the last beat on record."""
     async with stage("full") as on:
         leases(on.path, AGENTS + 1)
-        async with running(on, "monitor") as actors, peer("beat", on.url, BEATS, str(count)) as beater:
+        async with (
+            wired(on, "monitor") as actors,
+            running(actors),
+            peer("beat", on.url, BEATS, str(count)) as beater,
+        ):
             started = now_us()
             beater.go()
             with closing(sqlite3.connect(on.path)) as db:

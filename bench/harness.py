@@ -4,10 +4,13 @@ import gc
 import math
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import Struct
 
 ROUNDS = 3
+Watching = AbstractContextManager[object]
+UNSEEN: Watching = nullcontext()  # what is measured may be watched at work; then it is slower
 HALF = 0.5  # of the fastest known way: the goal of every path
 
 

@@ -3,7 +3,7 @@
 from bench.harness import Figure, percentile
 from bench.pings import PINGS
 from bench.seed import due, leases, now_us
-from bench.stage import peer, running, stage
+from bench.stage import peer, running, stage, wired
 
 LEAD_US = 500_000  # the first is due so long after the start
 RATES = {100: None, 1_000: 50.0}  # due a second, and the goal of its p99 in ms
@@ -32,7 +32,11 @@ async def lateness(per_second: int, count: int) -> list[float]:
     async with stage("full") as on:
         leases(on.path, count)
         step_us = 1e6 / per_second
-        async with running(on, "pinger"), peer("hear", on.url, PINGS, str(count)) as hearer:
+        async with (
+            wired(on, "pinger") as actors,
+            running(actors),
+            peer("hear", on.url, PINGS, str(count)) as hearer,
+        ):
             first_us = now_us() + LEAD_US
             due(on.path, first_us=first_us, step_us=step_us)
             heard: list[tuple[int, int]] = await hearer.result()

@@ -84,7 +84,7 @@ on 127.0.0.1, with a real nats-server and a real SQLite file, the subscriber in 
   `NORMAL` and the server's own interval.
 - The cap on pings per second is lifted: it guards agents, and would be all that is measured.
 - **ping path**: from the instant at which all rows are due until the last ping is heard by the
-  subscriber and confirmed in the store. **ack path**: from the instant at which the queue is opened
+  subscriber and confirmed in the store. **ack path**: from the instant at which the pinger is started
   until the last answer is committed; what answers cause (events, withdrawn pings) ours publishes
   meanwhile, the limit never.
 - **due → delivered**: the subscriber's clock at arrival minus the instant at which the row was due.

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Literal
 
-from bench.harness import ROUNDS, Figure, Pairs, pairs, rate
+from bench.harness import ROUNDS, UNSEEN, Figure, Pairs, Watching, pairs, rate
 from bench.raw_bus import Item, Publish, RawPublisher
 from bench.raw_store import RawStore, Sent, claim, confirm, raw_store
 from bench.seed import HOUR_US, due, leases, now_us
-from bench.stage import DURABILITIES, PATIENCE_S, last_heard, peer, raw_client, running, stage
+from bench.stage import DURABILITIES, PATIENCE_S, last_heard, peer, raw_client, running, stage, wired
+from bus.actor import Runtime
 from bus.embedded import Durability
 from contracts.codec import encode, instant
 from contracts.messages import Ping
@@ -37,19 +38,29 @@ async def measure(*, quick: bool) -> list[Figure]:
     return figures
 
 
-async def ours(durability: Durability, count: int) -> float:
+async def ours(durability: Durability, count: int, watch: Watching = UNSEEN) -> float:
     """Return the rate of the real pinger."""
     async with stage(durability) as on:
         leases(on.path, count)
-        async with running(on, "pinger") as actors, peer("hear", on.url, PINGS, str(count)) as hearer:
+        async with (
+            wired(on, "pinger") as actors,
+            running(actors),
+            peer("hear", on.url, PINGS, str(count)) as hearer,
+        ):
             due(on.path, first_us=now_us())
             started = now_us()
             actors.ring("pinger")
-            async with asyncio.timeout(PATIENCE_S):
-                while actors.outbox.published < count or len(actors.outbox):  # noqa: ASYNC110 - it has no event
-                    await asyncio.sleep(0.001)
+            with watch:
+                await settled(actors, count)
             recorded = now_us()
             return rate(count, started, max(recorded, await last_heard(hearer)))
+
+
+async def settled(actors: Runtime, count: int) -> None:
+    """Wait until everything is published and confirmed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while actors.outbox.published < count or len(actors.outbox):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
 
 
 async def limit(durability: Durability, count: int, way: Way, loop: Loop) -> float:

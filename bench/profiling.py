@@ -2,12 +2,10 @@
 
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 from bench import acks, pings
 from bench.harness import Spent
@@ -17,56 +15,64 @@ HOUSE = Path(__file__).parents[1]
 WAITING = {
     ("selectors.py", "select"),
     ("threading.py", "wait"),
+    ("unix_events.py", "_do_waitpid"),
     ("core.py", "_connection_worker_thread"),  # aiosqlite's, with nothing to do
     ("thread.py", "_worker"),
 }
-TOP = 12
+TOP = 16
 
 
 async def measure(*, quick: bool) -> dict[str, list[Spent]]:
     """Return where the time goes on the ping and the ack path."""
-    count = 2_000 if quick else 20_000
-    return {
-        "ping path, full": await spent(partial(pings.ours, "full", count)),
-        "ack path, full": await spent(partial(acks.ours, "full", count)),
-    }
+    count = 2_000 if quick else 10_000
+    watches = {"ping path, full": Watch(), "ack path, full": Watch()}
+    for watch, path in zip(watches.values(), (pings.ours, acks.ours), strict=True):
+        await path("full", count, watch)
+    return {name: watch.spent() for name, watch in watches.items()}
 
 
-async def spent(path: Callable[[], Awaitable[float]]) -> list[Spent]:
-    """Return the functions of this process that took most while `path` ran."""
-    looks: Counter[tuple[str, str]] = Counter()
-    done = threading.Event()
-    watcher = threading.Thread(target=watch, args=(looks, done), daemon=True)
-    was = sys.getswitchinterval()
-    sys.setswitchinterval(EVERY_S / 5)  # a look must not wait for a thread to pause by itself
-    watcher.start()
-    try:
-        await path()
-    finally:
-        done.set()
-        watcher.join()
-        sys.setswitchinterval(was)
-    total = looks.total()
-    return [Spent(function, thread, n / total) for (function, thread), n in looks.most_common(TOP)]
+class Watch:
+    """Looks at all threads but its own for the length of a block."""
 
+    def __init__(self) -> None:
+        """Have seen nothing yet."""
+        self._looks: Counter[tuple[str, str]] = Counter()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._switch_s = sys.getswitchinterval()
 
-def watch(looks: Counter[tuple[str, str]], done: threading.Event) -> None:
-    """Count what each other thread is doing, until `done`."""
-    own = threading.get_ident()
-    while not done.is_set():
-        time.sleep(EVERY_S)
-        loop = threading.main_thread().ident
-        for thread, frame in sys._current_frames().items():  # noqa: SLF001 - the only way to look
-            where = name(frame)
-            if thread != own and where:
-                looks[where, "event loop" if thread == loop else "store"] += 1
+    def __enter__(self) -> Self:
+        """Begin."""
+        sys.setswitchinterval(EVERY_S / 2)  # a look must not wait until a thread pauses by itself
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End."""
+        self._done.set()
+        self._thread.join()
+        sys.setswitchinterval(self._switch_s)
+
+    def spent(self) -> list[Spent]:
+        """Return the functions that took most, each with its share of all time at work."""
+        total = self._looks.total()
+        return [Spent(function, thread, n / total) for (function, thread), n in self._looks.most_common(TOP)]
+
+    def _watch(self) -> None:
+        own, loop = threading.get_ident(), threading.main_thread().ident
+        while not self._done.wait(EVERY_S):
+            for thread, frame in sys._current_frames().items():  # noqa: SLF001 - the only way to look
+                where = name(frame)
+                if thread != own and where:
+                    self._looks[where, "event loop" if thread == loop else "store"] += 1
 
 
 def name(frame: FrameType) -> str:
     """Name the function that a thread is in; nothing if it waits there."""
-    path, function = Path(frame.f_code.co_filename), frame.f_code.co_qualname
+    path = Path(frame.f_code.co_filename)
     if (path.name, frame.f_code.co_name) in WAITING:
         return ""
-    if path.is_relative_to(HOUSE) and "site-packages" not in path.parts:
-        return f"{path.relative_to(HOUSE)}: {function}"
-    return f"{path.parent.name}/{path.name}: {function}"
+    ours = path.is_relative_to(HOUSE) and "site-packages" not in path.parts
+    short = path.relative_to(HOUSE) if ours else Path(path.parent.name, path.name)
+    query = getattr(frame.f_locals.get("request"), "query", None)  # SQL: which one is what matters
+    return f"{short}: {frame.f_code.co_qualname}" + ("" if query is None else f" ({query.name})")

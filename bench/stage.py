@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,14 +70,16 @@ async def stage(durability: Durability) -> AsyncIterator[Stage]:
             await server.stop()
 
 
+def wired(stage: Stage, *services: str) -> AbstractAsyncContextManager[Runtime]:
+    """Wire the services as `rollcall run` does, in this process; nothing runs yet."""
+    return wiring.runtime(services, stage.settings, stage.url)
+
+
 @asynccontextmanager
-async def running(stage: Stage, *services: str) -> AsyncIterator[Runtime]:
-    """Run the services as `rollcall run` does, in this process."""
+async def running(actors: Runtime) -> AsyncIterator[Runtime]:
+    """Run the services until the block ends."""
     ready, stop = anyio.Event(), anyio.Event()
-    async with (
-        wiring.runtime(services, stage.settings, stage.url) as actors,
-        anyio.create_task_group() as group,
-    ):
+    async with anyio.create_task_group() as group:
         group.start_soon(partial(actors.run, stop, ready=ready.set))
         await ready.wait()
         try:
