@@ -40,7 +40,7 @@ def document() -> str:
     """Return docs/machines.md."""
     parts = (
         "# The machines",
-        "Written by `make docs` from the tables in `domain/`; a test holds them together.",
+        "Written by `make generate` from the tables in `domain/`; a test holds them together.",
         "## Task",
         task_diagram(),
         "## Assignment",

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.limits import Capabilities, Minutes, Name
-from contracts.operations.registry import Operation, Params
+from contracts.operations.registry import Noun, Params
 from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
 
@@ -69,40 +69,17 @@ class SetParams(Params, frozen=True, kw_only=True):
     quarantined: bool | UnsetType = UNSET
 
 
-def _operation(
-    verb: str,
-    params: type[Struct],
-    result: type[Struct],
-    summary: str,
-    *,
-    query: bool = False,
-    arguments: tuple[str, ...] = ("name",),
-    errors: tuple[str, ...] = ("not_found",),
-) -> Operation:
-    return Operation(
-        name=f"agent.{verb}",
-        owner="monitor",
-        params=params,
-        result=result,
-        scope="operator",
-        summary=summary,
-        query=query,
-        arguments=arguments,
-        errors=errors,
-    )
-
+AGENT = Noun("agent", "monitor")
 
 OPERATIONS = (
-    _operation("add", AddParams, AgentRef, "Register an agent.", errors=("exists",)),
-    _operation(
-        "ls",
-        ListParams,
-        ListResult,
-        "List agents with status, since and why.",
-        query=True,
-        arguments=(),
-        errors=(),
+    AGENT.operation(
+        "add", AddParams, AgentRef, "Register an agent.", arguments=("name",), errors=("exists",)
     ),
-    _operation("show", ShowParams, ShowResult, "Show an agent and what it holds.", query=True),
-    _operation("set", SetParams, AgentRef, "Change an agent."),
+    AGENT.operation(
+        "ls", ListParams, ListResult, "List agents with status, since and why.", query=True, errors=()
+    ),
+    AGENT.operation(
+        "show", ShowParams, ShowResult, "Show an agent and what it holds.", query=True, arguments=("name",)
+    ),
+    AGENT.operation("set", SetParams, AgentRef, "Change an agent.", arguments=("name",)),
 )

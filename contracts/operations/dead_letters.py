@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from contracts.limits import Count, Id, PageSize
 from contracts.messages import DeadLetter
-from contracts.operations.registry import Operation, Params
+from contracts.operations.registry import Noun, Params
 
 
 class ListParams(Struct, frozen=True, kw_only=True):
@@ -47,24 +47,10 @@ class ReplayResult(Struct, frozen=True, kw_only=True):
     replayed: str
 
 
-def _operation(
-    verb: str, params: type[Struct], result: type[Struct], summary: str, *, query: bool = True
-) -> Operation:
-    return Operation(
-        name=f"dlq.{verb}",
-        owner="relay",
-        params=params,
-        result=result,
-        scope="operator",
-        summary=summary,
-        query=query,
-        arguments=() if verb == "ls" else ("seq",),
-        errors=() if verb == "ls" else ("not_found",),
-    )
-
+DLQ = Noun("dlq", "relay")
 
 OPERATIONS = (
-    _operation("ls", ListParams, ListResult, "List what could not be handled."),
-    _operation("show", ShowParams, Entry, "Show one dead letter."),
-    _operation("replay", ReplayParams, ReplayResult, "Try a dead letter again.", query=False),
+    DLQ.operation("ls", ListParams, ListResult, "List what could not be handled.", query=True, errors=()),
+    DLQ.operation("show", ShowParams, Entry, "Show one dead letter.", query=True, arguments=("seq",)),
+    DLQ.operation("replay", ReplayParams, ReplayResult, "Try a dead letter again.", arguments=("seq",)),
 )

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import POLICY_STEPS_MAX, Id, Name
-from contracts.operations.registry import Operation, Params
+from contracts.operations.registry import Noun, Params
 from contracts.records import PolicyStep
 from contracts.views import PolicyView
 
@@ -58,37 +58,20 @@ class TryResult(Struct, frozen=True, kw_only=True):
     course: tuple[TryStep, ...]
 
 
-def _operation(
-    verb: str,
-    params: type[Struct],
-    result: type[Struct],
-    summary: str,
-    *,
-    query: bool = True,
-    arguments: tuple[str, ...] = ("name",),
-) -> Operation:
-    return Operation(
-        name=f"policy.{verb}",
-        owner="escalator",
-        params=params,
-        result=result,
-        scope="operator",
-        summary=summary,
-        query=query,
-        arguments=arguments,
-        errors=("not_found",),
-    )
-
+POLICY = Noun("policy", "escalator")
 
 OPERATIONS = (
-    _operation("ls", ListParams, ListResult, "List escalation policies.", arguments=()),
-    _operation("show", ShowParams, PolicyView, "Show an escalation policy."),
-    _operation("set", SetParams, PolicyView, "Write an escalation policy.", query=False),
-    _operation(
+    POLICY.operation("ls", ListParams, ListResult, "List escalation policies.", query=True),
+    POLICY.operation(
+        "show", ShowParams, PolicyView, "Show an escalation policy.", query=True, arguments=("name",)
+    ),
+    POLICY.operation("set", SetParams, PolicyView, "Write an escalation policy.", arguments=("name",)),
+    POLICY.operation(
         "try",
         TryParams,
         TryResult,
         "Show what a policy would do to a task whose holder stays silent.",
+        query=True,
         arguments=("task",),
     ),
 )

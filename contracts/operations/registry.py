@@ -38,3 +38,36 @@ class Operation(Struct, frozen=True, kw_only=True):
     def command(self) -> str:
         """The words at the command line."""
         return self.cli or self.name.replace(".", " ")
+
+
+class Noun(Struct, frozen=True):
+    """What a group of operators' operations is about, and which service answers them."""
+
+    name: str
+    owner: str
+
+    def operation(
+        self,
+        verb: str,
+        params: type[Struct],
+        result: type[Struct],
+        summary: str,
+        *,
+        query: bool = False,
+        arguments: tuple[str, ...] = (),
+        errors: tuple[str, ...] = ("not_found",),
+        bytes_max: int = MESSAGE_BYTES_MAX,
+    ) -> Operation:
+        """Return one of them."""
+        return Operation(
+            name=f"{self.name}.{verb}",
+            owner=self.owner,
+            params=params,
+            result=result,
+            scope="operator",
+            summary=summary,
+            query=query,
+            arguments=arguments,
+            errors=errors,
+            bytes_max=bytes_max,
+        )

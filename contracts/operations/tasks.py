@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.limits import (
     DEPENDENCIES_MAX,
+    IMPORT_BYTES_MAX,
     IMPORT_TASKS_MAX,
     Capabilities,
     Count,
@@ -20,7 +21,7 @@ from contracts.limits import (
     Token,
 )
 from contracts.messages import TaskSpec
-from contracts.operations.registry import Operation, Params
+from contracts.operations.registry import Noun, Params
 from contracts.views import TaskDetail, TaskView
 
 Dependencies = Annotated[tuple[Token, ...], Meta(max_length=DEPENDENCIES_MAX)]
@@ -132,46 +133,33 @@ class CommentParams(Params, frozen=True, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
-def _operation(
-    verb: str,
-    params: type[Struct],
-    result: type[Struct],
-    summary: str,
-    *,
-    query: bool = False,
-    arguments: tuple[str, ...] = ("task",),
-    errors: tuple[str, ...] = ("not_found",),
-) -> Operation:
-    return Operation(
-        name=f"task.{verb}",
-        owner="assigner",
-        params=params,
-        result=result,
-        scope="operator",
-        summary=summary,
-        query=query,
-        arguments=arguments,
-        errors=errors,
-        bytes_max=256 * 1024 if verb == "import" else 64 * 1024,
-    )
-
+TASK = Noun("task", "assigner")
 
 OPERATIONS = (
-    _operation(
+    TASK.operation(
         "add", AddParams, TaskRef, "Create a task.", arguments=("title",), errors=("exists", "not_found")
     ),
-    _operation(
+    TASK.operation(
         "import",
         ImportParams,
         ImportResult,
         "Create many tasks, all or none.",
-        arguments=(),
         errors=("cycle", "not_found"),
+        bytes_max=IMPORT_BYTES_MAX,
     ),
-    _operation("ls", ListParams, ListResult, "List tasks.", query=True, arguments=(), errors=()),
-    _operation("show", ShowParams, TaskDetail, "Show a task, its assignments and why.", query=True),
-    _operation("set", SetParams, TaskRef, "Change a task.", errors=("not_found", "conflict")),
-    _operation(
+    TASK.operation("ls", ListParams, ListResult, "List tasks.", query=True, errors=()),
+    TASK.operation(
+        "show",
+        ShowParams,
+        TaskDetail,
+        "Show a task, its assignments and why.",
+        query=True,
+        arguments=("task",),
+    ),
+    TASK.operation(
+        "set", SetParams, TaskRef, "Change a task.", arguments=("task",), errors=("not_found", "conflict")
+    ),
+    TASK.operation(
         "assign",
         AssignParams,
         AssignResult,
@@ -179,9 +167,23 @@ OPERATIONS = (
         arguments=("task", "agent"),
         errors=("not_found", "conflict", "nobody_eligible"),
     ),
-    _operation("cancel", CancelParams, TaskRef, "End a task.", errors=("not_found", "already_final")),
-    _operation(
-        "reopen", ReopenParams, TaskRef, "Open an ended task again.", errors=("not_found", "conflict")
+    TASK.operation(
+        "cancel",
+        CancelParams,
+        TaskRef,
+        "End a task.",
+        arguments=("task",),
+        errors=("not_found", "already_final"),
     ),
-    _operation("comment", CommentParams, TaskRef, "Remark something on a task.", arguments=("task", "text")),
+    TASK.operation(
+        "reopen",
+        ReopenParams,
+        TaskRef,
+        "Open an ended task again.",
+        arguments=("task",),
+        errors=("not_found", "conflict"),
+    ),
+    TASK.operation(
+        "comment", CommentParams, TaskRef, "Remark something on a task.", arguments=("task", "text")
+    ),
 )
