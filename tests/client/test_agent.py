@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from rollcall import Agent
-from rollcall.client import Held, Refused
+from rollcall.client import Held, Refused, agent
 from tests.client.house import AT, BUSY, NOT_FOUND, STALE, House, furnished, lease, ping, withdrawn
 from tests.support.nats import Server
 
@@ -249,7 +249,10 @@ async def test_a_refused_return_ends_it(house: House, url: str) -> None:
             await anext(aiter(me.pings()))
 
 
-async def test_two_processes_of_one_name_do_not_fight_for_ever(house: House, url: str) -> None:
+async def test_two_processes_of_one_name_do_not_fight_for_ever(
+    house: House, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "CONTESTED", 2)
     house.keeps_session = True
     async with builder(url, interval_s=1) as older, builder(url, interval_s=1) as newer:
         async with asyncio.timeout(30):

@@ -9,6 +9,7 @@ import pytest
 from rollcall.demo.node import node
 from tests.client.house import lease
 from tests.examples.test_agents import EXAMPLES, NODE_MODULES, ROOT, needs_node, playing
+from tests.examples.upright import upright
 
 NAMES = ("agent.js", "agent.sh", "bare_nats.py", "client.py")
 LINES_MAX = 10
@@ -57,3 +58,28 @@ async def test_bash(tmp_path: Path) -> None:
     async with playing(tmp_path, "bash", ["bash", "-c", snippet("agent.sh")]) as stage:
         stage.house.results["next"] = {"status": "due", "lease": lease(1)}
         await stage.house.until(lambda: stage.said(1)[:3] == ["ack", "progress", "complete"])
+
+
+COMMANDS = {
+    "builder": ("client.py", "py", [sys.executable]),
+    "bare": ("bare_nats.py", "py", [sys.executable]),
+    "bash": ("agent.sh", "sh", ["bash"]),
+    "js": ("agent.js", "mjs", [str(node())]),
+}
+
+
+async def test_all_of_them_with_the_real_services(tmp_path: Path) -> None:
+    able = {name: of for name, of in COMMANDS.items() if name != "js" or NODE_MODULES.is_dir()}
+    async with upright(tmp_path, scale=0.01) as up:  # who was not listening yet is asked again in 3 s
+        for name in able:
+            await up.ask("monitor.agent-add", name=name, capabilities=[name], beats="none")
+        if "js" in able:
+            (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+        for name, (source, ending, program) in able.items():
+            path = tmp_path / f"{name}.{ending}"
+            path.write_text(snippet(source), "utf-8")
+            env = up.env | ({"ROLLCALL_NATS__URL": up.url})
+            await up.processes.start(name, (*program, str(path)), env)
+        for name in able:
+            await up.ask("assigner.task-add", title=f"For {name}", capabilities=[name])
+        await up.happened("completed", len(able))
