@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from contracts.records import Agent, Assignment, Escalation, Hold, Policy, Task
+from contracts.records import Agent, Assignment, Escalation, Hold, Policy, PolicyStep, Task
 from contracts.work import Lookup, Needs
 from store.working_set import WorkingSet
 
@@ -115,11 +115,14 @@ class UnitView:
         if row is None:
             return
         self.assignments[assignment_id] = row
-        self._agent(row.agent.lower())
+        for name in (row.agent, row.offered_by, row.wait_who):
+            if name is not None:
+                self._agent(name.lower())
         if row.escalation_id is not None:
             escalation = self._found("escalations", row.escalation_id)
             if escalation is not None:
                 self.escalations[row.escalation_id] = escalation
+                self._told(escalation.steps)
         self._task(row.task_id)
 
     def _task(self, task_id: int) -> None:
@@ -151,6 +154,13 @@ class UnitView:
         row = self._found("policies", name)
         if row is not None:
             self.policies[name] = row
+            self._told(row.steps)
+
+    def _told(self, steps: Sequence[PolicyStep]) -> None:
+        """Gather the agents that steps name."""
+        for step in steps:
+            if step.who is not None:
+                self._agent(step.who.lower())
 
     def _found(self, table: str, key: int | str) -> Any:
         rows = self._set.tables[table]

@@ -39,7 +39,9 @@ SELECT silent_at FROM agents WHERE silent_at IS NOT NULL ORDER BY silent_at LIMI
 
 -- name: quarantine_agents
 -- Take an agent whose decision throws out of the monitor's column.
-UPDATE agents SET silent_at = NULL, status_why = :reason, version = version + 1 WHERE id = :id RETURNING name, version;
+UPDATE agents SET silent_at = NULL, status_why = :reason, version = version + 1
+WHERE id = :id AND silent_at IS NOT NULL
+RETURNING name, version;
 
 -- name: release_agents
 -- Let the monitor look at the agent again.

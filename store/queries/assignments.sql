@@ -60,9 +60,9 @@ RETURNING id, deadline_at;
 SELECT deadline_at FROM assignments WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1;
 
 -- name: quarantine_assignments
--- Take a row whose decision throws out of both due columns, so that it stops nobody.
+-- Take a row whose decision throws out of both due columns, so that it stops nobody; once, whoever else met it.
 UPDATE assignments SET ping_at = NULL, deadline_at = NULL, quarantined = :reason, version = version + 1
-WHERE id = :id
+WHERE id = :id AND (ping_at IS NOT NULL OR deadline_at IS NOT NULL)
 RETURNING id, version;
 
 -- name: release_assignments
