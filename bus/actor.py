@@ -50,7 +50,7 @@ class Ports(Struct, frozen=True, kw_only=True):
     clock: Clock
     root: str
     streams: Callable[[str], str]  # PINGS to the stream's own name
-    ensure: Callable[[], Awaitable[None]]  # creates or repairs the topology
+    ensure: Callable[[], Awaitable[Sequence[str]]]  # creates or repairs the topology; names what it created
     process: str  # unique to this process
     version: str
     batch: int = 500
@@ -71,7 +71,7 @@ class Runtime:
             clock=ports.clock,
             root=ports.root,
             stream_name=ports.streams,
-            ensure=ports.ensure,
+            ensure=self.ensure,
         )
         self.context = Context(
             ports.ledger, ports.bus, ports.clock, self.outbox, ports.root, ports.batch, ports.streams
@@ -89,16 +89,17 @@ class Runtime:
     async def run(self, stop: anyio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set; returns when everything taken in is finished, or after ten seconds."""
         closed, flushed = anyio.Event(), anyio.Event()
-        supervisor = Supervisor(stop, self.ports.ensure)
-        porter = Supervisor(closed, self.ports.ensure)  # what comes in by a door is worked off to the last
+        supervisor = Supervisor(stop, self.ensure)
+        porter = Supervisor(closed, self.ensure)  # what comes in by a door is worked off to the last
         async with anyio.create_task_group() as group:
             async with anyio.create_task_group() as loops:
+                await self.ensure()
                 for service in self.services:
                     await self._open(service, loops, supervisor, porter)
                 for door in self._doors:
                     if isinstance(door, MicroService):
                         group.start_soon(door.run)
-                group.start_soon(Supervisor(flushed, self.ports.ensure).keep, "outbox", self.outbox.run)
+                group.start_soon(Supervisor(flushed, self.ensure).keep, "outbox", self.outbox.run)
                 group.start_soon(self._cast)
                 loops.start_soon(supervisor.keep, "stamps", self._stamp)
                 group.start_soon(self._send_leftovers)
@@ -117,6 +118,12 @@ class Runtime:
                 while len(self.outbox) or self.casts.waiting:  # noqa: ASYNC110 - two queues, no common event
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
+
+    async def ensure(self) -> None:
+        """Create or repair the topology; a stream of events that is new is filled from the audit."""
+        created = await self.ports.ensure()
+        if self.ports.streams("EVENTS") in created:
+            await self.ports.ledger.begin_refill()
 
     async def _send_leftovers(self) -> None:
         """Send what an earlier life left in the outbox; what a sibling sends too repeats the same id."""
@@ -148,7 +155,7 @@ class Runtime:
                 context=self.context,
                 worker=self.worker,
                 casts=self.casts,
-                ensure=self.ports.ensure,
+                ensure=self.ensure,
             )
             loops.start_soon(supervisor.keep, f"{name}.{inbox.durable}", loop.run)
             self._bells.append(loop.ring)

@@ -109,7 +109,7 @@ class Outbox:
         batch.sort(key=lambda entry: entry[0].stream)  # stable: order within a stream is kept
         for stream, entries in groupby(batch, key=lambda entry: entry[0].stream):
             posts = list(entries)
-            items = [self._outgoing(post, trace) for post, trace in posts]
+            items = [self.outgoing(post, trace) for post, trace in posts]
             refused = await self._bus.publish_batch(items, stream=self._stream_name(stream))
             lost = {refusal.index for refusal in refused}
             for refusal in refused:
@@ -134,7 +134,8 @@ class Outbox:
         gone = {(post.id, post.version) for post in late} - current
         return [entry for entry in batch if (entry[0].id, entry[0].version) not in gone]
 
-    def _outgoing(self, post: Post, trace: str) -> Outgoing:
+    def outgoing(self, post: Post, trace: str = "") -> Outgoing:
+        """Return a post as the bus takes it."""
         headers = dict(post.headers)
         if trace:
             headers["traceparent"] = trace

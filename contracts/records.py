@@ -25,7 +25,7 @@ StepKind = Literal["retry", "peer", "main", "notify"]
 
 OPEN_STATUSES: tuple[AssignmentStatus, ...] = ("pending", "acknowledged", "waiting", "snoozed")
 NOT_AGAIN: tuple[EndReason, ...] = ("declined", "released", "failed", "timed_out", "lost", "unreachable")
-"""Ends after which an agent may not have the task again in its round; the query load_excluded names them too."""
+"""Ends after which an agent may not have the task again in its round; load_excluded names them too."""
 ENDED_TASKS: tuple[TaskStatus, ...] = ("done", "failed", "cancelled")
 
 

@@ -90,8 +90,8 @@ class Lookup(Struct, frozen=True, kw_only=True):
 class Needs(Struct, frozen=True, kw_only=True):
     """The keys a decision needs.
 
-    A key brings its company: an assignment its task, holder and escalation; a task its open assignment (with
-    company) and its policy.
+    A key brings its company: an assignment its task, holder, giver, whom it waits for, and escalation; a task
+    its open assignment (with company) and its policy; an escalation or policy whom its steps name.
     """
 
     assignments: tuple[int, ...] = ()
@@ -269,6 +269,18 @@ class Ledger(Protocol):
 
     async def quarantine(self, row: Failed, now: int) -> Committed:
         """Take a row whose decision throws out of the due columns, with reason, dead letter and event."""
+        ...
+
+    async def begin_refill(self) -> None:
+        """Note that the stream of events was lost: all of the audit has to be published again."""
+        ...
+
+    async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:
+        """Return the next events to publish again and the number of the last; None when there are none."""
+        ...
+
+    async def refilled(self, until: int) -> None:
+        """Say up to which number the events have been published again."""
         ...
 
     async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:

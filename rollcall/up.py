@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def _say_ready(url: str, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _bus(settings: Settings, stop: anyio.Event) -> AsyncIterator[str]:
+async def _bus(settings: Settings, stop: anyio.Event) -> AsyncGenerator[str]:
     """Yield the address of the bus: the configured one, or that of a server of our own, kept alive."""
     if settings.nats.url:
         yield settings.nats.url

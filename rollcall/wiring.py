@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -67,7 +67,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[SqliteStore]:
+async def opened(settings: Settings) -> AsyncGenerator[SqliteStore]:
     """Open the store, creating it where there is none."""
     clocks = timers(settings)
     store = await open_store(
@@ -91,7 +91,7 @@ def access(settings: Settings) -> Access | None:
 
 
 @asynccontextmanager
-async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncIterator[Runtime]:
+async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGenerator[Runtime]:
     """Connect everything and yield a runtime of the named services, ready to be run."""
     async with opened(settings) as store:
         process = f"{os.getpid()}-{secrets.token_hex(3)}"
@@ -101,11 +101,11 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncIt
         )
         topology = streams.topology(settings.root)
 
-        async def ensure() -> None:
-            await streams.ensure(bus.client, topology)
+        async def ensure() -> list[str]:
+            changes = await streams.ensure(bus.client, topology)
+            return [change.what.removeprefix("stream ") for change in changes if change.kind == "created"]
 
         try:
-            await ensure()
             ports = Ports(
                 bus=bus,
                 ledger=store,

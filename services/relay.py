@@ -8,6 +8,7 @@ from contracts.operations import BY_NAME
 
 OLD_US = 10_000_000
 SWEEP_POSTS_MAX = 2_000
+REFILL_POSTS = 500
 
 
 class Relay(Struct, frozen=True, kw_only=True):
@@ -29,8 +30,11 @@ class Relay(Struct, frozen=True, kw_only=True):
 
     @property
     def chores(self) -> tuple[Chore, ...]:
-        """The sweep."""
-        return (Chore(name="sweep", every_s=1.0, run=_sweep),)
+        """The sweep, and the refill of a lost stream."""
+        return (
+            Chore(name="sweep", every_s=1.0, run=_sweep),
+            Chore(name="refill", every_s=1.0, run=_refill),
+        )
 
 
 async def _sweep(context: Context, now: int) -> None:
@@ -38,3 +42,12 @@ async def _sweep(context: Context, now: int) -> None:
     if not context.bus.connected or len(context.outbox):
         return
     context.outbox.put(await context.ledger.unsent(now - OLD_US, SWEEP_POSTS_MAX))
+
+
+async def _refill(context: Context, _now: int) -> None:
+    """Publish the audit again, under the same ids, into a stream that was lost."""
+    while context.bus.connected and (page := await context.ledger.refill_page(REFILL_POSTS)) is not None:
+        posts, until = page
+        items = [context.outbox.outgoing(post) for post in posts]
+        await context.bus.publish_batch(items, stream=context.streams("EVENTS"))
+        await context.ledger.refilled(until)

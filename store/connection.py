@@ -6,12 +6,14 @@ finished.
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import aiosqlite
+import anyio
 
 from contracts.work import StoreFaultError
 from store.driver import commit_together
@@ -37,7 +39,7 @@ class Link(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Close without waiting; an open transaction is rolled back."""
+        """Close at once; an open transaction is rolled back."""
         ...
 
 
@@ -61,7 +63,8 @@ class ThreadLink:
         try:
             await link.call(setup)
         except BaseException:
-            link.abandon()
+            with anyio.CancelScope(shield=True):
+                await link.close()
             raise
         return link
 
@@ -77,8 +80,12 @@ class ThreadLink:
         await self._connection.close()
 
     def abandon(self) -> None:
-        """Close without waiting; an open transaction is rolled back."""
-        self._connection.stop()
+        """Close at once; an open transaction is rolled back."""
+        # from a thread without a loop: nobody may be there any more to be told of the end
+        stop = threading.Thread(target=self._connection.stop)
+        stop.start()
+        stop.join()
+        self._connection._thread.join()  # noqa: SLF001 - as above
 
 
 class InlineLink:

@@ -46,7 +46,7 @@ def place(path: Path, *, mounts: Path = _MOUNTS) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreRefusedError(f"{path} cannot be written ({error.strerror}): {_READ_ONLY}") from error
-    if not os.access(path.parent, os.W_OK):
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise StoreRefusedError(f"{path.parent} cannot be written: {_READ_ONLY}")
 
 

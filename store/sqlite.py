@@ -79,6 +79,22 @@ class SqliteStore:
             raise ValueError(f"no row of {table!r} is ever quarantined")
         return await self._transact(lambda: upkeep.release(self._queries, table, row, now, self._rng))
 
+    async def begin_refill(self) -> None:
+        """Note that the stream of events was lost: all of the audit has to be published again."""
+        await self._transact(lambda: upkeep.note_refill(self._queries, 0))
+
+    async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:
+        """Return the next events to publish again and the number of the last; None when there are none."""
+        page = await self._look(lambda: upkeep.refill_page(self._queries, limit))
+        if page is not None and not page[0]:
+            await self._transact(lambda: upkeep.end_refill(self._queries))
+            return None
+        return page
+
+    async def refilled(self, until: int) -> None:
+        """Say up to which number the events have been published again."""
+        await self._transact(lambda: upkeep.note_refill(self._queries, until))
+
     async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
         """Say that this process has a live bus; a longer gap in everybody's stamps is a hold."""
         await self._transact(lambda: upkeep.stamp(self._queries, process, service, now, gap_us))

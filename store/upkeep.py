@@ -7,9 +7,11 @@ from msgspec import structs
 
 from contracts import subjects
 from contracts.codec import encode, instant
+from contracts.events import event_post
 from contracts.messages import DeadLetter
+from contracts.records import AuditRow
 from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Unit
-from store.batch import Catalogue, load_life
+from store.batch import Catalogue, load_life, records
 from store.statements import Course, Fetch, Write, bound, listed
 from store.view import Life, Rng
 from store.working_set import WorkingSet
@@ -56,6 +58,30 @@ def answered(catalogue: Catalogue, until: int) -> Course[None]:
     """Write up to when the answers have been handled."""
     row = {"key": "answers_until", "value": str(until)}
     yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
+
+
+def note_refill(catalogue: Catalogue, after: int) -> Course[None]:
+    """Write up to which number the events have been published again."""
+    row = {"key": "refill_after", "value": str(after)}
+    yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
+
+
+def refill_page(catalogue: Catalogue, limit: int) -> Course[tuple[list[Post], int] | None]:
+    """Return the next events of a refill, if one goes on."""
+    noted = yield Fetch(catalogue["refill_after"])
+    if not noted:
+        return None
+    after: int = noted[0][0]
+    query = catalogue["audit_page"]
+    rows: list[AuditRow] = records(
+        query, (yield Fetch(query, bound(query, {"after": after, "limit": limit})))
+    )
+    return [event_post(row) for row in rows], rows[-1].seq if rows else after
+
+
+def end_refill(catalogue: Catalogue) -> Course[None]:
+    """Write that no refill goes on."""
+    yield Write(catalogue["end_refill"], [()])
 
 
 def forget(catalogue: Catalogue, table: str, before: int, limit: int) -> Course[int]:

@@ -14,6 +14,14 @@ SELECT value FROM meta WHERE key = 'incarnation';
 -- Write down something about the store itself.
 INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
+-- name: refill_after
+-- Up to which number a lost stream of events was filled again, while that goes on.
+SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'refill_after';
+
+-- name: end_refill
+-- The stream of events is whole again.
+DELETE FROM meta WHERE key = 'refill_after';
+
 -- name: load_commands -> CommandRow
 -- The answers given before; :keys is a JSON array of [actor, command id].
 SELECT {c.columns} FROM /*sqlite: json_each(:keys) AS t *//*pg: json_array_elements(:keys ::json) AS t (value) */
