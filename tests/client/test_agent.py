@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from rollcall import Agent
-from rollcall.client import Held, Refused, agent
+from rollcall.client import Closed, Held, Notice, Refused, agent, desk
 from tests.client.house import AT, BUSY, NOT_FOUND, STALE, House, furnished, lease, ping, withdrawn
 from tests.support.nats import Server
 
@@ -269,9 +269,33 @@ async def test_a_name_is_checked_before_it_stands_in_a_subject() -> None:
             Agent(name)
 
 
-def test_a_promise_without_a_connection_says_so() -> None:
+async def test_a_promise_without_a_connection_says_so() -> None:
     held = msgspec.convert({"assignment": 1, "task": 1}, Held)
     assert held.withdrawn is None
+    with pytest.raises(Closed):
+        await held.ack()
+
+
+async def test_leaving_ends_all_iterations(house: House, url: str) -> None:
+    house.problems["leave"] = [NOT_FOUND]  # and a goodbye that is refused is no reason to stay
+    async with builder(url) as me:
+        waiting = asyncio.create_task(collected(me.notices()))
+        await asyncio.sleep(0)
+    assert await waiting == []
+    assert house.verbs() == ["join", "leave"]
+
+
+async def collected(notices: AsyncIterator[Notice]) -> list[Notice]:
+    return [notice async for notice in notices]
+
+
+async def test_it_remembers_only_so_much(house: House, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "MEMORY_MAX", 2)
+    async with builder(url) as me:
+        for assignment in (1, 2, 3, 1):
+            await house.ping(assignment)
+        pings = aiter(me.pings())
+        assert sorted([(await anext(pings)).assignment for _ in range(3)]) == [1, 2, 3]
 
 
 def test_the_client_needs_nothing_of_ours() -> None:

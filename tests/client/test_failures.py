@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import pytest
 from nats.aio.msg import Msg
 
 from rollcall.client import Agent, Closed, NotAllowed, NotStored, RollcallError, Unavailable, line
-from tests.client.house import House, furnished, guarded, lease, may_hear, may_publish
+from tests.client.house import BUSY, House, furnished, guarded, lease, may_hear, may_publish
 
 
 async def test_the_template_of_permissions_is_enough(tmp_path: Path) -> None:
@@ -237,3 +238,43 @@ def test_a_refusal_is_readable() -> None:
     problem = Problem(code="invalid", status=422, detail="no", fields={"minutes": "at most 480"})
     assert str(Refused(problem)) == "invalid: no; minutes: at most 480"
     assert json.dumps(Refused(problem).state) == "{}"
+
+
+async def test_a_bus_that_goes_while_it_subscribes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def subscribe(*_arguments: object) -> None:
+        raise nats.errors.ConnectionClosedError
+
+    monkeypatch.setattr(line.Line, "subscribe", subscribe)
+    async with furnished(tmp_path) as (_, server):
+        with pytest.raises(Unavailable):
+            await Agent("builder", url=server.url).__aenter__()
+
+
+async def test_it_joins_as_soon_as_somebody_is_there_to_join(tmp_path: Path) -> None:
+    async with (
+        furnished(tmp_path) as (house, server),
+        Agent("builder", url=server.url, interval_s=1, patience_s=0.2),
+    ):
+        await house.until(lambda: house.beats)
+        house.problems["join"] = [BUSY] * 4
+        await house.complain()
+        await house.until(lambda: house.verbs().count("join") >= 6)
+        assert not house.problems["join"]
+
+
+async def test_a_connection_that_is_closed_for_good_ends_it(tmp_path: Path) -> None:
+    async with furnished(tmp_path) as (house, server), Agent("builder", url=server.url, interval_s=1) as me:
+        await house.until(lambda: house.beats)
+        await me._line.client.close()
+        with pytest.raises(Closed, match="closed the connection"):
+            await anext(aiter(me.pings()))
+
+
+async def test_a_fault_of_our_own_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def say(*_arguments: object, **_named: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(line.Line, "say", say)
+    async with furnished(tmp_path) as (_, server), Agent("builder", url=server.url) as me:
+        with pytest.raises(Closed, match="ZeroDivisionError"):
+            await anext(aiter(me.pings()))

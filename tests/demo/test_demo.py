@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from rollcall import demo
 from rollcall.config import load
 from rollcall.demo import main
 from rollcall.demo.screen import Screen
@@ -68,6 +69,28 @@ def test_every_fault_is_tried() -> None:
 def test_an_unknown_fault_is_told_at_once(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(load(environ={}).settings, seconds=1, plant="nonsense") == 2
     assert "missing-ping" in capfd.readouterr().err
+
+
+def test_without_the_examples_it_says_where_to_find_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "__file__", str(tmp_path / "a/b/c.py"))
+    assert main(load(environ={}).settings, seconds=1, plant=None) == 69
+    assert "clone" in capsys.readouterr().err
+
+
+def test_when_the_time_is_up_the_evidence_is_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(load(environ={}).settings, seconds=1, plant=None) == 1
+    told = capfd.readouterr().out
+    assert "the time is up" in told
+    folder = Path(told.splitlines()[-1].removeprefix("the evidence is in "))
+    assert (folder / "up.log").exists()
+    shutil.rmtree(folder)
+
+
+def test_a_planted_fault_fails_the_run(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(load(environ={}).settings, seconds=1, plant="undone-task") == 1
+    assert "nothing was changed" in capfd.readouterr().err
 
 
 def test_a_play_that_does_not_come_up_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
