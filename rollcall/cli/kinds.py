@@ -1,10 +1,10 @@
 """Turns the fields of an operation's parameters into options and arguments."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import click
 import msgspec
@@ -32,6 +32,7 @@ from rollcall.cli.words import HELP
 
 FILE_BYTES_MAX: Final = 256 * 1024
 CLEAR: Final = "none"
+_CLEARED: Final = datetime.min.replace(tzinfo=UTC)  # a time that nobody can mean, where `none` was said
 _HIDDEN: Final = ("command_id", "incarnation")
 
 
@@ -55,7 +56,7 @@ class Text(click.ParamType[str]):
             self.fail(f"{value[:80]!r} is not allowed: {self.form}", param, ctx)
 
 
-class Time(click.ParamType[datetime | Literal["none"]]):
+class Time(click.ParamType[datetime]):
     """An instant, as RFC 3339 has it."""
 
     name = "time"
@@ -65,12 +66,12 @@ class Time(click.ParamType[datetime | Literal["none"]]):
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime | Literal["none"]:
+    ) -> datetime:
         """Return the instant; `none` clears where that is possible."""
         if isinstance(value, datetime):
             return value
         if self.clearable and value == CLEAR:
-            return CLEAR
+            return _CLEARED
         try:
             found = msgspec.convert(value, datetime)
         except msgspec.ValidationError:
@@ -240,5 +241,5 @@ def body(params: type[Struct], values: dict[str, Any]) -> Struct:
             if value:
                 given[name] = list(chain.from_iterable(value))  # each use may carry several
         elif value is not None:
-            given[name] = None if value is CLEAR else value
+            given[name] = None if value is _CLEARED else value
     return msgspec.convert(given, params)

@@ -93,6 +93,11 @@ COMMANDS: dict[str, tuple[list[str], str, dict[str, Any]]] = {
         "agent-set",
         {"name": "ann", "capabilities": []},
     ),
+    "agent without beats": (
+        ["agent", "add", "ann", "--beats", "none"],
+        "agent-add",
+        {"name": "ann", "beats": "none"},
+    ),
     "policy set": (
         [
             "policy",
