@@ -29,9 +29,13 @@ def main(settings: Settings, *, seconds: float, plant: str | None) -> int:
     scale = settings.timers.scale if settings.timers.scale != 1 else SCALE
     folder = Path(tempfile.mkdtemp(prefix="rollcall-demo-"))
     stage = Stage(folder, examples, main_agent="Ruto", scale=scale)
-    code = asyncio.run(stage.run(seconds, plant))
-    if code and plant is None:
+    kept = False
+    try:
+        code = asyncio.run(stage.run(seconds, plant))
+        kept = code != 0 and plant is None
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    if kept:
         sys.stdout.write(f"\nthe evidence is in {folder}\n")
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
     return code
