@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from bus.api import Bus, Subscription
+    from bus.api import Bus, Clock, Subscription
     from bus.endpoints import MicroRequest
-    from bus.service import Clock, Endpoint, Service
+    from bus.service import Endpoint, Service
     from contracts.work import Ledger
 
 log = structlog.get_logger(__name__)

@@ -16,6 +16,18 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 LIMIT_DEFAULT = 65_536  # messages a subscription may hold before new ones are dropped
 
 
+class Clock(Protocol):
+    """Where time comes from; the simulator has its own."""
+
+    def now(self) -> int:
+        """Return the wall clock in microseconds since the epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never steps."""
+        ...
+
+
 class BusError(Exception):
     """The bus refused or failed."""
 

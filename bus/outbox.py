@@ -20,8 +20,7 @@ from contracts.work import Ledger, Post, StoreFaultError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from bus.api import Bus
-    from bus.service import Clock
+    from bus.api import Bus, Clock
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from contracts.codec import encode
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Ledger, Needs, Unit, View
 
 if TYPE_CHECKING:
-    from bus.api import Bus
+    from bus.api import Bus, Clock
     from bus.outbox import Outbox
     from contracts.operations import Operation
 
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 def digest(body: object) -> bytes:
     """Return what tells two bodies under one command id apart."""
     return hashlib.sha256(encode(body)).digest()
-
-
-class Clock(Protocol):
-    """Where time comes from; the simulator has its own."""
-
-    def now(self) -> int:
-        """Return the wall clock in microseconds since the epoch, UTC."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds on a clock that never steps."""
-        ...
 
 
 class Context(Struct, frozen=True):

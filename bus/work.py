@@ -14,8 +14,8 @@ from contracts.work import Committed, Failed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bus.api import Clock
     from bus.outbox import Outbox
-    from bus.service import Clock
     from contracts.work import Cast, Ledger, Unit
 
 log = structlog.get_logger(__name__)

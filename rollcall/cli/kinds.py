@@ -64,9 +64,7 @@ class Time(click.ParamType[datetime]):
     def __init__(self, *, clearable: bool = False) -> None:
         self.clearable = clearable
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Return the instant; `none` clears where that is possible."""
         if isinstance(value, datetime):
             return value

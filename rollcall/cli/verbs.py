@@ -9,11 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from contracts.operations import ALL, Operation
+from rollcall.cli.answering import ask
 from rollcall.cli.extras import EXTRAS
-from rollcall.cli.failures import USAGE, Failed, Refused
+from rollcall.cli.failures import USAGE, Failed
 from rollcall.cli.kinds import body, parameters
 from rollcall.cli.setting import Caller, caller_options
-from rollcall.cli.words import after, after_refusal
 
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
@@ -88,34 +88,3 @@ def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:
         return body(operation.params, given)
     except msgspec.ValidationError as error:
         raise Failed(str(error), USAGE) from error
-
-
-def ask(caller: Caller, operation: Operation, params: Struct) -> None:
-    """Ask, and show the answer."""
-    from rollcall.cli import wire
-
-    try:
-        data = wire.run(
-            lambda: wire.exchange(caller.settings, operation, caller.name, params, timeout_s=caller.timeout_s)
-        )
-    except wire.RefusedError as error:
-        raise refused(caller, operation, params, error) from error
-    told(caller, operation, params, data)
-
-
-def refused(caller: Caller, operation: Operation, params: Struct, error: Any) -> Refused:
-    """Return the failure for a refusal."""
-    hint = after_refusal(error.problem.code, params) if operation.scope == "agent" else ""
-    return Refused(error.problem, hint=hint, as_json=caller.form != "table")
-
-
-def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> None:
-    """Show an answer and, to an agent, what to run next."""
-    from rollcall.cli.show import show
-
-    result = msgspec.json.decode(data)
-    show(operation.name, data, caller.form)
-    if operation.scope == "agent":
-        click.echo(f"next: {after(operation.name, params, result)}", err=True)
-    elif result.get("next") is not None:
-        click.echo(f"more: the same with --after {result['next']}", err=True)

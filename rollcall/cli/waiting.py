@@ -37,15 +37,15 @@ def _keep(ctx: click.Context, _param: click.Parameter, value: float) -> None:
 
 def wait_for_next(caller: Caller, operation: Operation, params: Struct) -> None:
     """Print what is due; exit with 3 when nothing came in time."""
-    from rollcall.cli import verbs, wire
+    from rollcall.cli import answering, wire
 
     context = click.get_current_context()
     wait_s: float = context.meta[_wait_s]
     try:
         data = wire.run(lambda: _until_due(caller, operation, params, wait_s))
     except wire.RefusedError as error:
-        raise verbs.refused(caller, operation, params, error) from error
-    verbs.told(caller, operation, params, data)
+        raise answering.refused(caller, operation, params, error) from error
+    answering.told(caller, operation, params, data)
     if msgspec.json.decode(data)["status"] == "none":
         context.exit(NOTHING)
 
