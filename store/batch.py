@@ -258,7 +258,7 @@ def records(query: Query, rows: Iterable[Sequence[Any]]) -> list[Any]:
     """Return rows as the records the query declares, or as they are; an unreadable one is left out."""
     if query.record is None:
         return list(rows)
-    read = reader_of(query)
+    read = _reader_of(query.record)
     found: list[Any] = []
     for row in rows:
         try:
@@ -271,11 +271,7 @@ def records(query: Query, rows: Iterable[Sequence[Any]]) -> list[Any]:
 _readers: dict[type[Struct], Any] = {}
 
 
-def reader_of(query: Query) -> Any:
-    """Return the reader of a query's rows."""
-    kind = query.record
-    if kind is None:
-        raise TypeError(f"{query.name} has no record")
+def _reader_of(kind: type[Struct]) -> Any:
     found = _readers.get(kind)
     if found is None:
         found = _readers[kind] = reader(kind)

@@ -32,6 +32,16 @@ _MOUNTS: Final = Path("/proc/self/mounts")
 
 def place(path: Path, *, mounts: Path = _MOUNTS) -> None:
     """Make sure that a store can live at `path`, and create an empty private file where there is none."""
+    try:
+        _refuse_place(path, mounts)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreRefusedError(f"{path} cannot be written ({error.strerror}): {_READ_ONLY}") from error
+    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise StoreRefusedError(f"{path.parent} cannot be written: {_READ_ONLY}")
+
+
+def _refuse_place(path: Path, mounts: Path) -> None:
     if not path.parent.is_dir():
         raise StoreRefusedError(f"{path.parent} is no folder: create it, or name another place for the store")
     if path.exists() and not path.is_file():
@@ -42,12 +52,6 @@ def place(path: Path, *, mounts: Path = _MOUNTS) -> None:
             f"{path} lies on a network file system ({kind}), where several processes cannot share a SQLite "
             "store safely: put it on a local disk"
         )
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise StoreRefusedError(f"{path} cannot be written ({error.strerror}): {_READ_ONLY}") from error
-    if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise StoreRefusedError(f"{path.parent} cannot be written: {_READ_ONLY}")
 
 
 _READ_ONLY: Final = "the store needs a folder that this user may write, for the file and its log"

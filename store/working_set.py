@@ -247,11 +247,9 @@ class WorkingSet:
             case "escalations" | "policies":
                 told = (step.who for step in record.steps)
                 self.want("load_agents", (who.lower() for who in told if who is not None))
-            case "agents":
+            case _:  # agents
                 self.agent_names[record.id] = record.name.lower()
                 self._weigh(record.name.lower())
-            case _:
-                pass
 
     def _follow_assignment(self, record: Assignment) -> None:
         self.want("load_tasks", (record.task_id,))

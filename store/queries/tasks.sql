@@ -83,7 +83,7 @@ SELECT {columns} FROM comments WHERE task_id = :task_id ORDER BY id;
 -- What became of the policy's steps for a task.
 SELECT {s.columns} FROM assignments a JOIN escalation_steps s ON s.assignment_id = a.id
 WHERE a.task_id = :task_id
-ORDER BY s.assignment_id, s.step;
+ORDER BY a.id, s.step;
 
 -- name: task_dependencies
 -- What a task waits for.

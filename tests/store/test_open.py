@@ -17,7 +17,7 @@ from msgspec import structs
 from contracts.work import Changes, Needs
 from store import sql as sql_files
 from store.errors import StoreError, StoreRefusedError
-from store.file import APPLICATION_ID, CHECKED_BYTES_MAX, file_system, migrate, place, statements
+from store.file import APPLICATION_ID, CHECKED_BYTES_MAX, file_system, migrate, place, refusal, statements
 from store.open import MAIN_CAPABILITIES, open_store
 from store.sql import Migration, migrations, open_hints, schema
 from store.sqlite import SqliteStore
@@ -193,6 +193,29 @@ async def test_a_folder_that_may_not_be_written_is_refused(path: Path, locked: P
         subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert "cannot be written" in done.stdout, done.stderr
+
+
+async def test_a_path_that_no_file_can_have_is_refused(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await refused(tmp_path / ("x" * 300), "cannot be written")
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    await refused(path, "cannot be written: the store needs a folder")
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (sqlite3.SQLITE_CORRUPT, "move it away and restore"),
+        (sqlite3.SQLITE_CANTOPEN, "needs a folder"),
+        (sqlite3.SQLITE_FULL, "free some space"),
+        (sqlite3.SQLITE_IOERR, "cannot be used"),
+    ],
+)
+def test_what_sqlite_says_of_a_file_becomes_a_clear_word(path: Path, code: int, word: str) -> None:
+    error = sqlite3.OperationalError("said by SQLite")
+    error.sqlite_errorcode = code
+    assert word in str(refusal(path, error))
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ async def test_leases_follow_what_earlier_units_did(store: SqliteStore) -> None:
     needs = Needs(agents=("a2",), leases=True)
     await do(store, unit(look, needs), unit(swap, Needs(assignments=(1,))), unit(look, needs))
     assert seen == [[2], [2, 3]]
+    assert sorted((await get(store, structs.replace(needs, assignments=(2,)))).assignments) == [2, 3]
     assert sorted((await get(store, needs)).assignments) == [2, 3]
     assert not (await get(store, Needs(agents=("a1",), leases=True))).assignments
 

@@ -1,0 +1,222 @@
+"""Stamps and holds, forgetting, checkpoints, and the backups of a store."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from contracts.events import event_id
+from contracts.records import Hold, NoticeRow, PingRow
+from contracts.work import Changes, Needs
+from store import backups
+from store.errors import StoreError, StoreRefusedError
+from store.open import open_store
+from store.sqlite import SqliteStore
+from tests.support.store import NOW, bump, command, do, fill, get, get_lease, ping_post, sql, unit
+
+SECOND = 1_000_000
+
+
+async def test_a_gap_in_everybody_s_stamps_is_a_hold(store: SqliteStore) -> None:
+    await store.stamp("p1", "pinger", NOW, gap_us=5 * SECOND)
+    await store.stamp("p2", "monitor", NOW + 4 * SECOND, gap_us=5 * SECOND)
+    await store.stamp("p1", "pinger", NOW + 8 * SECOND, gap_us=5 * SECOND)  # p2 filled its gap
+    assert await store.rows("list_holds") == []
+    await store.stamp("p2", "monitor", NOW + 14 * SECOND, gap_us=5 * SECOND)
+    hold = Hold(start_at=NOW + 8 * SECOND, end_at=NOW + 14 * SECOND)
+    assert await store.rows("list_holds") == [hold]
+    processes = [
+        (row.id, row.service, row.started_at, row.bus_ok_at) for row in await store.rows("list_processes")
+    ]
+    assert processes == [
+        ("p1", "pinger", NOW, NOW + 8 * SECOND),
+        ("p2", "monitor", NOW + 4 * SECOND, NOW + 14 * SECOND),
+    ]
+    await store.answered(NOW + 3)
+    clocks = await get(store, Needs(clocks=True))
+    assert (clocks.holds, clocks.answers_until) == ([hold], NOW + 3)
+    assert (await get(store, Needs())).holds == ()
+
+
+async def test_a_clock_that_went_back_makes_no_hold(store: SqliteStore) -> None:
+    await store.stamp("p1", "pinger", NOW, gap_us=SECOND)
+    await store.stamp("p1", "pinger", NOW - 60 * SECOND, gap_us=SECOND)
+    assert await store.rows("list_holds") == []
+
+
+async def test_nobody_has_said_anything_about_answers_at_first(store: SqliteStore) -> None:
+    assert (await get(store, Needs())).answers_until is None
+
+
+async def test_what_is_old_is_forgotten_in_pieces(store: SqliteStore, path: Path) -> None:
+    await fill(store, 1)
+
+    def ping(number: int) -> PingRow:
+        return PingRow(assignment_id=1, attempt=number, agent="a1", incarnation="x", due_at=0, sent_at=number)
+
+    for number in (1, 2, 3):
+        notice = NoticeRow(agent="a1", assignment_id=1, kind="k", text="t", at=number)
+        changes = Changes(pings=(ping(number),), notices=(notice,))
+        await do(store, unit(changes, command=command(f"c{number}")), now=number)
+        await store.stamp(f"p{number}", "s", number * SECOND, gap_us=SECOND // 2)
+    for table in ("pings", "notices", "commands"):
+        assert await store.forget(table, 3, 1) == 1
+        assert await store.forget(table, 3, 9) == 1
+        assert await store.forget(table, 3, 9) == 0
+        assert sql(path, f"SELECT count(*) FROM {table}") == [(1,)]
+    assert await store.forget("holds", 3 * SECOND, 9) == 1
+    assert await store.forget("processes", 99 * SECOND, 9) == 2  # the newest stamp stays
+    assert [row.id for row in await store.rows("list_processes")] == ["p3"]
+    assert await store.forget("audit", NOW, 1) == 0
+    assert await store.forget("audit", NOW + 1, 1) == 1
+    assert [row.seq for row in await store.rows("audit_page", after=0, limit=9)] == [2]
+    with pytest.raises(ValueError, match="tasks"):
+        await store.forget("tasks", 1, 1)
+
+
+async def test_forgotten_numbers_are_never_drawn_again(store: SqliteStore) -> None:
+    await store.forget("audit", NOW + 1, 9)
+    await fill(store, 1)
+    await do(store, bump(note="x"))
+    assert [row.seq for row in await store.rows("audit_page", after=0, limit=9)] == [3]
+
+
+async def test_a_lost_stream_is_filled_from_the_audit_page_by_page(store: SqliteStore) -> None:
+    await fill(store, 1)
+    await do(store, bump(note="x"))
+    assert await store.refill_page(2) is None
+    await store.begin_refill()
+    before = [post.message_id for post in await store.unsent(NOW + 1, 99)]
+    filled: list[str] = []
+    while (page := await store.refill_page(2)) is not None:
+        filled += [post.message_id for post in page[0]]
+        assert await store.refill_page(2) == page  # until it is said to be published
+        await store.refilled(page[1])
+    assert filled == before
+    assert len(filled) == 3
+    assert await store.refill_page(2) is None
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+async def test_a_checkpoint_folds_the_log_into_the_file(store: SqliteStore, path: Path) -> None:
+    await fill(store, 200)
+    before = size(path)
+    await store.checkpoint()
+    assert size(path) > before
+
+
+async def test_a_backup_is_made_under_writes_and_is_a_whole_store(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    await fill(store, 50)
+    target = tmp_path / "backup.db"
+    stop = asyncio.Event()
+
+    async def write() -> int:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            await do(store, *(bump(number, note=str(count)) for number in (1, 2, 3)))
+        return count
+
+    writing = asyncio.create_task(write())
+    for _ in range(5):
+        await asyncio.to_thread(backups.backup, path, target)
+        notes = sql(target, "SELECT DISTINCT note FROM assignments WHERE id <= 3")
+        assert len(notes) == 1  # one state, not two halves
+    stop.set()
+    assert await writing > 5
+    assert "50 tasks" in backups.examine(target)
+    assert sql(target, "PRAGMA application_id") == sql(path, "PRAGMA application_id")
+    assert names(tmp_path) == {"backup.db", "rollcall.db", "rollcall.db-shm", "rollcall.db-wal"}
+
+
+def names(folder: Path) -> set[str]:
+    return {found.name for found in folder.iterdir()}
+
+
+async def test_a_restored_store_begins_a_new_life(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    await fill(store, 3)
+    await do(
+        store,
+        bump(2, status="waiting"),
+        unit(Changes(posts=(ping_post(1, 1), ping_post(2, 1), ping_post(3, None)))),
+    )
+    await store.answered(NOW)
+    before = await store.incarnation()
+    backup, place = tmp_path / "backup.db", tmp_path / "restored.db"
+    backups.backup(path, backup)
+    backups.restore(backup, place, now=NOW + 7, rng=random.Random(3))
+    restored = await open_store(place, now=NOW)
+    incarnation = await restored.incarnation()
+    assert incarnation != before
+    assert [(await get_lease(restored, n)).ping_at for n in (1, 2, 3)] == [NOW + 7, None, None]
+    assert {post.stream for post in await restored.unsent(NOW + 9, 99)} == {"EVENTS"}
+    assert (await get(restored, Needs())).answers_until is None
+    row = (await restored.rows("audit_page", after=0, limit=99))[-1]
+    assert (row.event, row.incarnation, row.at) == ("restored", incarnation, NOW + 7)
+    assert event_id(row) in {post.message_id for post in await restored.unsent(NOW + 9, 99)}
+    older = (await restored.rows("audit_page", after=0, limit=1))[0]
+    assert older.incarnation == before  # what was written keeps the id it has
+    await restored.close()
+    assert {"restored.db", "backup.db"} <= names(tmp_path)
+    assert not [name for name in names(tmp_path) if name.endswith(".part")]
+
+
+async def test_a_live_store_sees_its_new_life_at_once(store: SqliteStore, path: Path) -> None:
+    before = await store.incarnation()
+    backups.restore_in_place(path, now=NOW)
+    assert (await get(store, Needs())).incarnation != before
+
+
+async def test_what_stands_in_the_way_of_a_restore_is_named(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup.db"
+    backups.backup(path, backup)
+    with pytest.raises(StoreRefusedError, match="in the way"):
+        backups.restore(backup, path, now=NOW)
+    leave(tmp_path / "new.db-wal")
+    with pytest.raises(StoreRefusedError, match=r"new\.db-wal is in the way"):
+        backups.restore(backup, tmp_path / "new.db", now=NOW)
+
+
+def leave(path: Path) -> None:
+    path.write_bytes(b"old")
+
+
+async def test_what_cannot_be_copied_is_refused(store: SqliteStore, path: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="the store itself"):
+        backups.backup(path, path)
+    with pytest.raises(StoreError, match="cannot be written"):
+        backups.backup(path, tmp_path / "no" / "backup.db")
+    with pytest.raises(StoreRefusedError, match="no store at"):
+        backups.backup(tmp_path / "nothing.db", tmp_path / "b.db")
+    leave(tmp_path / "text.db")
+    with pytest.raises(StoreRefusedError, match="no SQLite file"):
+        backups.restore(tmp_path / "text.db", tmp_path / "b.db", now=NOW)
+    sql(tmp_path / "empty.db", "PRAGMA user_version")
+    leave_empty(tmp_path / "empty.db")
+    with pytest.raises(StoreRefusedError, match="is empty"):
+        backups.examine(tmp_path / "empty.db")
+    assert not (names(tmp_path) & {"b.db", "backup.db"})
+
+
+def leave_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+async def test_a_restore_that_fails_leaves_nothing_behind(
+    store: SqliteStore, path: Path, tmp_path: Path
+) -> None:
+    backup = tmp_path / "backup.db"
+    backups.backup(path, backup)
+    sql(backup, "DROP TABLE outbox")
+    with pytest.raises(StoreError, match="left as it was"):
+        backups.restore(backup, tmp_path / "new.db", now=NOW)
+    assert not (names(tmp_path) & {"new.db", "new.db-wal"})
+    assert not [name for name in names(tmp_path) if ".part" in name]
