@@ -7,19 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from rollcall.demo.node import node
 from tests.client.house import House, guarded, lease, may_hear, may_publish
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 NODE_MODULES = EXAMPLES / "js/node_modules"
-
-needs_node = pytest.mark.skipif(
-    node() is None or not NODE_MODULES.is_dir(),
-    reason="no node, or its packages are not installed (make test does)",
-)
 
 
 class Stage:
@@ -128,7 +121,6 @@ async def test_bare_nats(tmp_path: Path) -> None:
         await stage.heard(1, "ack", "progress", "complete")
 
 
-@needs_node
 async def test_javascript(tmp_path: Path) -> None:
     async with playing(tmp_path, "js", [str(node()), EXAMPLES / "js/agent.js"]) as stage:
         await stage.house.until(lambda: stage.house.beats)

@@ -8,7 +8,7 @@ import pytest
 
 from rollcall.demo.node import node
 from tests.client.house import lease
-from tests.examples.test_agents import EXAMPLES, NODE_MODULES, ROOT, needs_node, playing
+from tests.examples.test_agents import NODE_MODULES, ROOT, playing
 from tests.examples.upright import upright
 
 NAMES = ("agent.js", "agent.sh", "bare_nats.py", "client.py")
@@ -16,11 +16,11 @@ LINES_MAX = 10
 
 
 def snippet(name: str) -> str:
-    """Return a snippet as the README shows it; before it does, from the file it will be taken from."""
-    readme = ROOT / "README.md"
-    text = readme.read_text("utf-8") if readme.exists() else ""
+    """Return a snippet as the README shows it."""
+    text = (ROOT / "README.md").read_text("utf-8")
     found = re.search(rf"<!-- snippet: {re.escape(name)} -->\n```\w*\n(.*?)```", text, re.DOTALL)
-    return found[1] if found and found[1].strip() else (EXAMPLES / f"readme/{name}.txt").read_text("utf-8")
+    assert found is not None, name
+    return found[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +45,6 @@ async def test_our_client(tmp_path: Path) -> None:
         await stage.heard(1, "ack", "progress", "complete")
 
 
-@needs_node
 async def test_javascript(tmp_path: Path) -> None:
     (tmp_path / "agent.mjs").write_text(snippet("agent.js"), "utf-8")
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
