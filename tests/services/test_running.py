@@ -1,0 +1,220 @@
+"""Running and stopping: nothing taken in is lost, nothing left behind stays unsent, and old things go."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from bus.outbox import Outbox
+from contracts.operations import BY_NAME
+from services.cleanup import Cleanup, Retention
+from tests.support.house import all_services
+from tests.support.nats import until
+from tests.support.world import World, open_world
+
+DAY_US = 86_400_000_000
+
+
+async def test_a_stop_with_a_hundred_in_flight_answers_and_publishes_all(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        replies: list[str | None] = []
+
+        async def add(number: int) -> None:
+            body = msgspec.json.encode({"title": f"task {number}", "command_id": f"c-{number}"})
+            reply = await world.raw("cmd.assigner.task-add.tester", body)
+            replies.append(reply.headers.get("Nats-Service-Error-Code"))
+
+        async with anyio.create_task_group() as group:
+            for number in range(100):
+                group.start_soon(add, number)
+            await anyio.lowlevel.checkpoint()  # all have been sent, none has been answered
+            await world.bus.flush()
+            await world.stop()
+        assert replies == [None] * 100
+        assert world.rows("SELECT count(*) FROM tasks") == [(100,)]
+        assert world.rows("SELECT count(*) FROM outbox") == [(0,)]
+        await world.hear()
+        assert len(world.events("created")) == 100
+
+
+async def test_a_stop_gives_answers_back_to_the_bus(world: World) -> None:
+    task, lease = await world.given("a1")
+    for number in range(200):
+        await world.leaves("a1", "progress", lease, note=f"part {number}")
+    await world.stop()
+    handled = len(world.events("progressed", lease.id))
+    left = (await world.bus.backlog("ROLLCALL_ACKS")).count
+    assert handled + left >= 200
+    await world.start()
+    await world.settle()
+    assert len(world.events("progressed", lease.id)) == 200
+    assert (await world.lease(task)).id == lease.id
+
+
+async def test_the_relay_finds_what_nobody_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.agent("a1")
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(Outbox, "put", lambda *_: None)
+        task = await world.task("ship it")
+        lease = await world.lease(task)
+    left = world.rows("SELECT count(*) FROM outbox")[0][0]
+    assert left > 0
+    assert world.pings("a1") == []
+    world.clock.move(world.clock.at + 11_000_000)
+    await until(lambda: world.rows("SELECT count(*) FROM outbox") == [(0,)])
+    await world.settle()
+    assert len(world.pings("a1", lease)) == 1
+    assert len(world.events("created", task)) == 1
+    world.expect_each_ping_once()
+
+
+async def test_what_was_published_and_not_confirmed_is_heard_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(posts: Any, now: int) -> None:
+        """Lose the confirmation, as a crash after the PubAck does."""
+
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr(world.house.store, "confirm", forget)
+        _, lease = await world.given("a1")
+        await world.settle()
+    left = world.rows("SELECT count(*) FROM outbox")[0][0]
+    assert left > 0
+    world.clock.move(world.clock.at + 11_000_000)
+    await until(lambda: world.rows("SELECT count(*) FROM outbox") == [(0,)])
+    await world.settle()
+    assert len(world.pings("a1", lease)) == 1
+    stored = msgspec.json.decode(
+        (await world.bus.request("$JS.API.STREAM.INFO.ROLLCALL_EVENTS", b"", timeout_s=5)).data
+    )
+    assert world.rows("SELECT count(*) FROM audit") == [(stored["state"]["messages"],)]
+
+
+async def test_cleanup_forgets_what_is_past_its_time_and_nothing_else(world: World) -> None:
+    _, lease = await world.given("a1")
+    await world.says("a1", "wait", lease, command_id="old", on="peer", who="Ruto")
+    await world.forward(hours=23)
+    await world.says("a1", "ack", lease, command_id="young")
+    await clean(world, Cleanup())
+    assert commands(world) == ["old", "young"]
+    await world.forward(hours=2)
+    await clean(world, Cleanup())
+    assert commands(world) == ["young"]
+    tables = {"pings", "audit", "notices"}
+    assert all(world.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+    soon = Retention(commands_us=1, pings_us=1, audit_us=1, notices_us=1, processes_us=1, holds_us=1)
+    world.clock.move(world.clock.at + 10)
+    await clean(world, Cleanup(retention=soon))
+    assert {table: world.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables} == dict.fromkeys(
+        tables, 0
+    )
+    assert world.rows("SELECT count(*) FROM tasks") == [(1,)]
+    assert world.rows("SELECT count(*) FROM comments")[0][0] > 0
+
+
+async def clean(world: World, cleanup: Cleanup) -> None:
+    for chore in cleanup.chores:
+        await chore.run(world.house.runtime.context, world.clock.at)
+
+
+def commands(world: World) -> list[str]:
+    return [name for (name,) in world.rows("SELECT command_id FROM commands ORDER BY created_at")]
+
+
+async def test_a_checkpoint_folds_the_log_into_the_file(world: World) -> None:
+    await world.agent("a1", capacity=300)
+    await world.operator("task.import", tasks=[{"title": f"task {number}"} for number in range(200)])
+    assert in_file_alone(world) < 200
+    await clean(world, Cleanup())
+    assert in_file_alone(world) == 200
+
+
+def in_file_alone(world: World) -> int:
+    """Count the tasks that would be there if the log were lost."""
+    with closing(sqlite3.connect(f"file:{world.path}?immutable=1", uri=True)) as file:
+        if not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'tasks'").fetchall():
+            return 0
+        count: int = file.execute("SELECT count(*) FROM tasks").fetchone()[0]
+        return count
+
+
+async def test_each_service_runs_alone(tmp_path: Path) -> None:
+    """All six, each in a process of its own, are one system."""
+    names = [service.name for service in all_services_of_one()]
+    async with open_world(tmp_path, houses=0) as world:
+        for name in names:
+            world.services = lambda timers, name=name: [  # type: ignore[misc]
+                service for service in all_services(timers) if service.name == name
+            ]
+            await world.start()
+        assert len(world.houses) == 6
+        task, lease = await world.given("a1")
+        await world.writes("a1", "ack", lease)
+        await world.forward(minutes=31)
+        assert (await world.lease(task)).agent == "Ruto"
+        world.expect_each_ping_once()
+
+
+def all_services_of_one() -> list[Any]:
+    from domain.timers import Timers
+
+    return all_services(Timers())
+
+
+async def test_a_loop_that_fails_is_started_again_and_harms_no_sibling(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault that nobody foresaw, in the midst of a batch of answers."""
+    monkeypatch.setattr("bus.supervise.BACKOFF_S", (0.0,))
+    task, lease = await world.given("a1")
+    with monkeypatch.context() as planted:
+        planted.setattr("bus.inboxes.InboxLoop.batch", _explode)
+        await world.leaves("a1", "ack", lease)
+        added = await world.raw("cmd.monitor.agent-add.tester", b'{"name":"a2"}')
+        assert "Nats-Service-Error-Code" not in added.headers
+    await until(lambda: world.rows("SELECT status FROM assignments") == [("acknowledged",)])
+    assert (await world.lease(task)).agent == "a1"
+
+
+async def _explode(*_: object) -> bool:
+    raise RuntimeError("nobody foresaw this")
+
+
+async def test_every_message_says_what_caused_it(world: World) -> None:
+    """A trace that came in goes on in the ping, the event and the outcome."""
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    await world.agent("a1")
+    found = BY_NAME["task.add"]
+    subject = f"rollcall.v1.cmd.{found.owner}.{found.verb}.tester"
+    await world.bus.request(subject, b'{"title":"t"}', timeout_s=5, headers={"traceparent": parent})
+    await world.settle()
+    (created,) = [heard for heard in world.on("evt.task") if heard.body["event"] == "created"]
+    assert created.headers["traceparent"].split("-")[1] == "a" * 32
+    assert all("traceparent" in heard.headers for heard in world.on("ping."))
+
+
+async def test_an_event_is_a_cloud_event(world: World) -> None:
+    task = await world.task("ship it")
+    (heard,) = [heard for heard in world.on("evt.task") if heard.body["event"] == "created"]
+    assert (
+        heard.headers["ce-id"]
+        == heard.headers["Nats-Msg-Id"]
+        == f"evt:{world.incarnation}:{heard.body['seq']}"
+    )
+    assert heard.headers["ce-subject"] == f"task/{task}"
+    assert heard.headers["ce-type"] == "dev.rollcall.task.created.v1"
+    assert world.rows("SELECT event FROM audit WHERE seq = ?", heard.body["seq"]) == [("created",)]
+
+
+async def test_the_doorbell_only_shortens_the_sleep(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every bell lost, what is due is done within a tick."""
+    monkeypatch.setattr(world.house.runtime, "ring", lambda _: None)
+    await world.agent("a1")
+    body = msgspec.json.encode({"title": "ship it"})
+    with anyio.fail_after(5):
+        await world.raw("cmd.assigner.task-add.tester", body)
+        await until(lambda: bool(world.pings("a1")))

@@ -1,0 +1,63 @@
+"""A cable between somebody and the bus, which a test can cut and join again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class Cable:
+    """Forwards a local port to another, as long as it is whole."""
+
+    def __init__(self, port: int) -> None:
+        self._beyond = port
+        self._server: asyncio.Server | None = None
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._port}"
+
+    @property
+    def whole(self) -> bool:
+        return self._server is not None
+
+    async def join(self) -> None:
+        self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._server = None
+        for end in self._ends:
+            end.transport.abort()
+
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._beyond)
+        ends = {writer, far_writer}
+        self._ends |= ends
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        self._ends -= ends
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await source.read(1 << 16):
+            target.write(data)
+            await target.drain()
+    target.close()
+    with suppress(ConnectionError):
+        await target.wait_closed()
+
+
+@asynccontextmanager
+async def cable(port: int) -> AsyncIterator[Cable]:
+    """Lay a cable to a port on this machine."""
+    laid = Cable(port)
+    await laid.join()
+    try:
+        yield laid
+    finally:
+        if laid.whole:
+            await laid.cut()
