@@ -10,10 +10,14 @@ NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)"
 `$` alone would let a last newline through.
 """
 
+TEXT_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
+"""Text for people: no control characters but tab and line feed."""
+
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 TITLE_CHARS_MAX: Final = 200
 NOTE_CHARS_MAX: Final = 2_000
-DESCRIPTION_CHARS_MAX: Final = 20_000
+DESCRIPTION_CHARS_MAX: Final = 10_000  # four bytes each: a ping carries it, within 64 KiB
+PROJECT_CHARS_MAX: Final = 100
 CAPABILITIES_MAX: Final = 64
 DEPENDENCIES_MAX: Final = 256
 IMPORT_TASKS_MAX: Final = 200
@@ -35,10 +39,12 @@ Id = Annotated[int, Meta(ge=1, le=INT_MAX)]
 Count = Annotated[int, Meta(ge=0, le=INT_MAX)]
 Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX)]
 SnoozeMinutes = Annotated[int, Meta(ge=1, le=SNOOZE_MINUTES_MAX)]
-Title = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX)]
-Note = Annotated[str, Meta(max_length=NOTE_CHARS_MAX)]
-Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
+Title = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=TEXT_PATTERN)]
+Note = Annotated[str, Meta(max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN)]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX, pattern=TEXT_PATTERN)]
+Project = Annotated[str, Meta(max_length=PROJECT_CHARS_MAX, pattern=TEXT_PATTERN)]
 CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$(?!\n)")]
 Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]
+Dependencies = Annotated[tuple[Token, ...], Meta(max_length=DEPENDENCIES_MAX)]

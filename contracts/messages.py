@@ -10,9 +10,12 @@ from contracts.limits import (
     Capabilities,
     CommandId,
     Count,
+    Dependencies,
+    Description,
     Minutes,
     Name,
     Note,
+    Project,
     SnoozeMinutes,
     Title,
     Token,
@@ -198,12 +201,12 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task to create; `key` makes an import idempotent and names it for `depends_on`."""
 
     title: Title
-    description: str = ""
+    description: Description = ""
     key: Token | None = None
-    project: str = ""
+    project: Project = ""
     priority: Literal["P0", "P1", "P2", "P3"] = "P2"
     capabilities: Capabilities = ()
-    depends_on: tuple[str, ...] = ()
+    depends_on: Dependencies = ()
     due_at: datetime | None = None
     ping_interval_minutes: Minutes | None = None
     accept_minutes: Minutes | None = None

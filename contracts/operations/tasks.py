@@ -6,25 +6,24 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.limits import (
-    DEPENDENCIES_MAX,
     IMPORT_BYTES_MAX,
     IMPORT_TASKS_MAX,
     Capabilities,
     Count,
+    Dependencies,
     Description,
     Id,
     Minutes,
     Name,
     Note,
     PageSize,
+    Project,
     Title,
     Token,
 )
 from contracts.messages import TaskSpec
 from contracts.operations.registry import Noun, Params
 from contracts.views import TaskDetail, TaskView
-
-Dependencies = Annotated[tuple[Token, ...], Meta(max_length=DEPENDENCIES_MAX)]
 
 
 class AddParams(Params, frozen=True, kw_only=True):
@@ -33,7 +32,7 @@ class AddParams(Params, frozen=True, kw_only=True):
     title: Title
     description: Description = ""
     key: Token | None = None
-    project: str = ""
+    project: Project = ""
     priority: Literal["P0", "P1", "P2", "P3"] = "P2"
     capabilities: Capabilities = ()
     depends_on: Dependencies = ()

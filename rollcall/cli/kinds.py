@@ -26,7 +26,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-from contracts.limits import INT_MAX
+from contracts.limits import INT_MAX, TEXT_PATTERN
 from rollcall.cli.tree import array_of, object_of
 from rollcall.cli.words import HELP
 
@@ -221,7 +221,7 @@ def _plain(field: Field) -> tuple[Type, bool]:
 
 
 def _limits(kind: StrType) -> str:
-    if kind.pattern:
+    if kind.pattern and kind.pattern != TEXT_PATTERN:
         return f"at most {kind.max_length} letters, digits, _ or -"
     return f"{kind.min_length or 0} to {kind.max_length or 'any number of'} characters"
 
