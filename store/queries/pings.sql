@@ -7,6 +7,11 @@ INSERT INTO pings ({columns}) VALUES ({values});
 UPDATE pings SET published_at = :now
 WHERE assignment_id = :assignment_id AND attempt = :attempt AND published_at IS NULL;
 
+-- name: task_pings -> PingRow
+-- The newest pings of a task, whoever held it.
+SELECT {p.columns} FROM assignments a JOIN pings p ON p.assignment_id = a.id
+WHERE a.task_id = :task_id ORDER BY p.sent_at DESC, p.attempt DESC LIMIT 100;
+
 -- name: assignment_pings -> PingRow
 -- The pings of a lease, oldest first.
 SELECT {columns} FROM pings WHERE assignment_id = :assignment_id ORDER BY attempt;

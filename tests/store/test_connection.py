@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from contracts.work import Changes, Committed, Failed, Needs, StoreFaultError, View
@@ -55,6 +56,35 @@ async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
     await store.close()
     assert isinstance((await call)[0], Committed)
     assert sql(path, "SELECT count(*) FROM tasks") == [(1,)]
+
+
+async def test_a_store_is_closed_also_while_everything_is_being_cancelled(path: Path) -> None:
+    store = await open_store(path, now=NOW)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await store.close()
+    left = await asyncio.to_thread(lambda: sorted(found.name for found in path.parent.iterdir()))
+    assert left == [path.name]  # who closes last folds the log into the file and removes it
+
+
+CRASHED = """
+import asyncio, sys
+from pathlib import Path
+from store.open import open_store
+
+async def main():
+    store = await open_store(Path(sys.argv[1]), now=0)
+    asyncio.get_running_loop().kept = store
+    raise SystemExit(7)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_fails_without_closing_still_ends(path: Path) -> None:
+    command = [sys.executable, "-c", CRASHED, str(path)]
+    ended = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=False, timeout=20)
+    assert ended.returncode == 7
 
 
 async def test_a_closed_store_says_so(path: Path) -> None:

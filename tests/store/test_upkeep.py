@@ -135,6 +135,15 @@ async def test_a_backup_is_made_under_writes_and_is_a_whole_store(
     assert names(tmp_path) == {"backup.db", "rollcall.db", "rollcall.db-shm", "rollcall.db-wal"}
 
 
+async def test_a_backup_is_on_the_disk_before_it_takes_its_name(
+    store: SqliteStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+    monkeypatch.setattr("os.fsync", lambda _: there.append("backup.db" in names(tmp_path)))
+    backups.backup(path, tmp_path / "backup.db")
+    assert there == [False, True]  # first what it holds, then its name
+
+
 def names(folder: Path) -> set[str]:
     return {found.name for found in folder.iterdir()}
 
