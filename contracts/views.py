@@ -119,14 +119,26 @@ class EscalationStepView(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class PingView(Struct, frozen=True, kw_only=True):
+    """One ping: when it was due, when it left, when the bus had it."""
+
+    assignment_id: int
+    attempt: int
+    agent: str
+    due_at: datetime
+    sent_at: datetime
+    published_at: datetime | None
+
+
 class TaskDetail(Struct, frozen=True, kw_only=True):
-    """A task with its assignments (newest first), comments and escalation steps."""
+    """A task with its assignments (newest first), comments, escalation steps and pings."""
 
     task: TaskView
     depends_on: tuple[int, ...]
     assignments: tuple[AssignmentView, ...]
     comments: tuple[CommentView, ...]
     steps: tuple[EscalationStepView, ...]
+    pings: tuple[PingView, ...] = ()
 
 
 class Lease(Struct, frozen=True, kw_only=True):

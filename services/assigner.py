@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
 from contracts.operations import BY_NAME
+from contracts.views import PingView, TaskDetail
+from contracts.views import view as view_of
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, tasks
 from domain.timers import Timers
@@ -172,7 +174,10 @@ def _show(request: Request) -> Unit:
         Lookup(query=query, params=named)
         for query in ("task_assignments", "task_comments", "task_steps", "task_dependencies")
     )
-    return request.read(
-        Needs(tasks=(task,), lookups=parts),
-        lambda view, _: tasks.shown(view, task, *(view.rows[part] for part in parts)),
-    )
+    pings = Lookup(query="task_pings", params=named)
+
+    def answer(view: View, _now: int) -> TaskDetail:
+        detail = tasks.shown(view, task, *(view.rows[part] for part in parts))
+        return structs.replace(detail, pings=tuple(view_of(row, PingView) for row in view.rows[pings]))
+
+    return request.read(Needs(tasks=(task,), lookups=(*parts, pings)), answer)

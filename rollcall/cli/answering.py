@@ -39,5 +39,8 @@ def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> N
     show(operation.name, data, caller.form)
     if operation.scope == "agent":
         click.echo(f"next: {after(operation.name, params, result)}", err=True)
+    elif operation.name == "agent.add" and getattr(params, "beats", None) == "required":
+        hint = "it gets no work before it has joined; one that sends no heartbeats: --beats none"
+        click.echo(f"note: {hint}", err=True)
     elif result.get("next") is not None:
         click.echo(f"more: the same with --after {result['next']}", err=True)

@@ -48,6 +48,11 @@ PLANS = {
         "SEARCH a USING COVERING INDEX assignments_task",
         "SEARCH s USING INDEX sqlite_autoindex_escalation_steps",
     ],
+    "task_pings": [
+        "SEARCH a USING COVERING INDEX assignments_task (task_id=?)",
+        "SEARCH p USING INDEX sqlite_autoindex_pings_1 (assignment_id=?)",
+        SORTED,
+    ],
     "task_dependencies": ["SEARCH task_dependencies USING COVERING INDEX sqlite_autoindex_task_dep"],
     "agent_assignments": ["SEARCH assignments USING INDEX assignments_agent (agent=?)"],
     "agent_notices": [
