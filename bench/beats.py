@@ -47,7 +47,7 @@ async def beaten(db: sqlite3.Connection, since_us: int) -> None:
     query = f"SELECT beat_at FROM agents WHERE name = 'agent-{AGENTS + 1}'"  # noqa: S608 - a number of ours
     async with asyncio.timeout(PATIENCE_S):
         while db.execute(query).fetchone()[0] < since_us:  # noqa: ASYNC110 - another thread commits
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.01)
 
 
 async def limit(count: int) -> float:

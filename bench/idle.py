@@ -10,6 +10,7 @@ from rollcall.settings import Settings
 
 AGENTS = 1_000
 GOAL = 0.01  # of a core
+FLAT_MIB = 32  # what looking at a small file as a whole may leave in caches
 
 
 async def measure(*, quick: bool) -> list[Figure]:
@@ -27,8 +28,8 @@ async def measure(*, quick: bool) -> list[Figure]:
         Figure(
             name=f"idle with {count:,} sleeping: services' memory",
             value=f"{mib:.0f} MiB ({empty_mib:.0f} with none)",
-            goal="flat",
-            reached=mib < empty_mib * 1.25,
+            goal=f"flat (+ {FLAT_MIB} MiB)",
+            reached=mib < empty_mib + FLAT_MIB,
         ),
     ]
 

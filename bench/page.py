@@ -13,6 +13,7 @@ from bench.harness import Figure, Spent
 from bus.embedded import find_binary
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+LOAD = os.getloadavg()[0]  # of all that runs beside the bench
 HEAD = ("figure", "measured", "fastest known way", "ratio", "goal", "reached")
 
 
@@ -53,7 +54,8 @@ def machine() -> str:
     server = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
     parts = (
         f"{datetime.now(UTC):%Y-%m-%d}",
-        f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()} {platform.release()}",
+        f"{os.cpu_count()} cores ({platform.machine()}), load {LOAD:.1f} before the run",
+        f"{platform.system()} {platform.release()}",
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
         server.strip().replace(": v", " ").rpartition("/")[2],
         *(f"{name} {version(name)}" for name in ("nats-py", "aiosqlite", "msgspec")),
@@ -67,7 +69,9 @@ TEXT = """\
 Written by `python -m bench --write`; `make bench` shows the same table for your machine. Everything runs
 on 127.0.0.1, with a real nats-server and a real SQLite file, the subscriber in a process of its own.
 
-{machine}. Compare only figures of one table: absolute values differ from machine to machine.
+{machine}.
+
+Compare only figures of one table: absolute values differ from machine to machine.
 
 {table}
 
