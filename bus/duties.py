@@ -34,6 +34,7 @@ class DutyLoop:
         self._bell = anyio.Event()
         self._tokens = float(duty.per_second_max or 0)
         self._refilled = context.clock.monotonic()
+        self._looked_at = 0
         self.done = 0
         self.quarantined = 0
 
@@ -58,7 +59,7 @@ class DutyLoop:
 
     async def once(self) -> bool:
         """Do one batch of what is due now; True when more may be due."""
-        now = self._context.clock.now()
+        now = self._looked_at = self._context.clock.now()
         claim = self._duty.claim(now)
         limit = min(claim.limit, self._context.batch, self._allowance(claim.limit))
         if limit < 1:
@@ -107,8 +108,9 @@ class DutyLoop:
         due_at = None if query is None else await self._worker.ledger.due_at(query)
         if due_at is None:
             return TICK_S
-        ahead_s = (due_at - self._context.clock.now()) / 1e6
-        return min(ahead_s, TICK_S) if ahead_s > 0 else self._held_s()
+        if due_at <= self._looked_at:
+            return self._held_s()  # it was due when we looked, and was not taken
+        return min(max(0.0, (due_at - self._context.clock.now()) / 1e6), TICK_S)
 
     def _held_s(self) -> float:
         cap = self._duty.per_second_max

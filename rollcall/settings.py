@@ -157,7 +157,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 500
     pings_per_second: Annotated[
         Rate, Meta(description="Pings that one process sends at most, also after an outage.")
-    ] = 1_000
+    ] = 2_000
     steps_per_second: Annotated[
         Rate, Meta(description="Escalation steps that one process takes at most.")
     ] = 200
