@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 STOP_S: Final = 10.0
+DOOR_S: Final = 2.0
 STAMP_S: Final = 1.0
 LEFTOVERS_MAX: Final = 2_000  # the rest is the relay's
 
@@ -85,6 +86,7 @@ class Runtime:
         }
         self._doors: list[Subscription | MicroService] = []
         self._bells: list[Callable[[], None]] = []
+        self._published = anyio.Event()
 
     async def run(self, stop: anyio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set; returns when everything taken in is finished, or after ten seconds."""
@@ -99,7 +101,7 @@ class Runtime:
                 for door in self._doors:
                     if isinstance(door, MicroService):
                         group.start_soon(door.run)
-                group.start_soon(Supervisor(flushed, self.ensure).keep, "outbox", self.outbox.run)
+                group.start_soon(self._publish, flushed)
                 group.start_soon(self._cast)
                 loops.start_soon(supervisor.keep, "stamps", self._stamp)
                 group.start_soon(self._send_leftovers)
@@ -115,9 +117,14 @@ class Runtime:
                 self._ring_all()
             flushed.set()
             with anyio.move_on_after(STOP_S):
-                while len(self.outbox) or self.casts.waiting:  # noqa: ASYNC110 - two queues, no common event
-                    await anyio.sleep(0.01)
+                await self._published.wait()
+                await self.casts.sent()
             group.cancel_scope.cancel()
+
+    async def _publish(self, flushed: anyio.Event) -> None:
+        """Publish until all is flushed, or cannot be: what is left stands in the store."""
+        await Supervisor(flushed, self.ensure).keep("outbox", self.outbox.run)
+        self._published.set()
 
     async def ensure(self) -> None:
         """Create or repair the topology; a stream of events that is new is filled from the audit."""
@@ -207,11 +214,13 @@ class Runtime:
         return f"{self.ports.root}.{subjects.command(operation.owner, operation.verb, '*')}"
 
     async def _close_doors(self) -> None:
+        """Stop taking in; nothing more comes from a bus that is gone, and nobody waits for it."""
         for door in self._doors:
-            try:
-                await (door.stop() if isinstance(door, MicroService) else door.drain())
-            except BusError as error:
-                log.warning("door.not_drained", reason=str(error))
+            with anyio.move_on_after(DOOR_S if self.ports.bus.connected else 0):
+                try:
+                    await (door.stop() if isinstance(door, MicroService) else door.drain())
+                except BusError as error:
+                    log.warning("door.not_drained", reason=str(error))
         self._doors.clear()
 
     async def _cast(self) -> None:

@@ -75,12 +75,14 @@ class Casts:
         self._messages: list[tuple[str, bytes, str]] = []  # subject, body, traceparent
         self._answers: list[tuple[str, bytes, str]] = []  # the same, to a subject that is not under the root
         self._wakes: set[str] = set()
+        self._taken = 0
         self._bell = anyio.Event()
+        self._idle = anyio.Event()
 
     @property
     def waiting(self) -> int:
-        """How many messages wait."""
-        return len(self._messages) + len(self._answers)
+        """How many messages wait or are being sent."""
+        return len(self._messages) + len(self._answers) + self._taken
 
     def put(self, cast: Cast, trace: str) -> None:
         """Queue a message."""
@@ -98,16 +100,25 @@ class Casts:
         self._bell.set()
 
     async def wait(self) -> None:
-        """Wait until something is queued."""
+        """Wait until something is queued; what was taken before has been sent."""
+        self._taken = 0
         if not self.waiting and not self._wakes:
+            self._idle.set()
             self._bell = anyio.Event()
             await self._bell.wait()
+
+    async def sent(self) -> None:
+        """Wait until everything queued was sent."""
+        while self.waiting:
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
     def take(self, root: str) -> tuple[list[tuple[str, bytes, str]], set[str]]:
         """Take all that is queued: messages as (whole subject, body, traceparent), and services to wake."""
         messages = [(f"{root}.{subject}", body, trace) for subject, body, trace in self._messages]
         messages += self._answers
         self._messages, self._answers = [], []
+        self._taken = len(messages)
         wakes, self._wakes = self._wakes, set()
         return messages, wakes
 

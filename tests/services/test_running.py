@@ -192,19 +192,16 @@ async def test_every_message_says_what_caused_it(world: World) -> None:
     subject = f"rollcall.v1.cmd.{found.owner}.{found.verb}.tester"
     await world.bus.request(subject, b'{"title":"t"}', timeout_s=5, headers={"traceparent": parent})
     await world.settle()
-    (created,) = [heard for heard in world.on("evt.task") if heard.body["event"] == "created"]
+    created = next(heard for heard in world.on("evt.task") if heard.body["event"] == "created")
     assert created.headers["traceparent"].split("-")[1] == "a" * 32
     assert all("traceparent" in heard.headers for heard in world.on("ping."))
 
 
 async def test_an_event_is_a_cloud_event(world: World) -> None:
     task = await world.task("ship it")
-    (heard,) = [heard for heard in world.on("evt.task") if heard.body["event"] == "created"]
-    assert (
-        heard.headers["ce-id"]
-        == heard.headers["Nats-Msg-Id"]
-        == f"evt:{world.incarnation}:{heard.body['seq']}"
-    )
+    heard = next(heard for heard in world.on("evt.task") if heard.body["event"] == "created")
+    identity = f"evt:{world.incarnation}:{heard.body['seq']}"
+    assert heard.headers["ce-id"] == heard.headers["Nats-Msg-Id"] == identity
     assert heard.headers["ce-subject"] == f"task/{task}"
     assert heard.headers["ce-type"] == "dev.rollcall.task.created.v1"
     assert world.rows("SELECT event FROM audit WHERE seq = ?", heard.body["seq"]) == [("created",)]
