@@ -81,7 +81,7 @@ class SqliteStore:
 
     async def begin_refill(self) -> None:
         """Note that the stream of events was lost: all of the audit has to be published again."""
-        await self._transact(lambda: upkeep.note_refill(self._queries, 0))
+        await self._transact(lambda: upkeep.begin_refill(self._queries))
 
     async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:
         """Return the next events to publish again and the number of the last; None when there are none."""

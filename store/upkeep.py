@@ -60,28 +60,35 @@ def answered(catalogue: Catalogue, until: int) -> Course[None]:
     yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
 
 
+def begin_refill(catalogue: Catalogue) -> Course[None]:
+    """Write that all events so far are to be published again; later ones go their usual way."""
+    last = yield Fetch(catalogue["last_audit"])
+    until = str(last[0][0] if last else 0)
+    yield Write(catalogue["set_meta"], [("refill_after", "0"), ("refill_until", until)])
+
+
 def note_refill(catalogue: Catalogue, after: int) -> Course[None]:
     """Write up to which number the events have been published again."""
-    row = {"key": "refill_after", "value": str(after)}
-    yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
+    yield Write(catalogue["set_meta"], [("refill_after", str(after))])
 
 
 def refill_page(catalogue: Catalogue, limit: int) -> Course[tuple[list[Post], int] | None]:
     """Return the next events of a refill, if one goes on."""
-    noted = yield Fetch(catalogue["refill_after"])
-    if not noted:
+    noted = dict((yield Fetch(catalogue["get_meta"])))
+    if "refill_after" not in noted:
         return None
-    after: int = noted[0][0]
+    after, until = int(noted["refill_after"]), int(noted.get("refill_until", "0"))
     query = catalogue["audit_page"]
-    rows: list[AuditRow] = records(
-        query, (yield Fetch(query, bound(query, {"after": after, "limit": limit})))
-    )
-    return [event_post(row) for row in rows], rows[-1].seq if rows else after
+    rows = yield Fetch(query, bound(query, {"after": after, "limit": limit}))
+    found: list[AuditRow] = [row for row in records(query, rows) if row.seq <= until]
+    return [event_post(row) for row in found], found[-1].seq if found else after
 
 
 def end_refill(catalogue: Catalogue) -> Course[None]:
-    """Write that no refill goes on."""
-    yield Write(catalogue["end_refill"], [()])
+    """Write that no refill goes on, unless another has begun meanwhile."""
+    page = yield from refill_page(catalogue, 1)
+    if page is not None and not page[0]:
+        yield Write(catalogue["end_refill"], [()])
 
 
 def forget(catalogue: Catalogue, table: str, before: int, limit: int) -> Course[int]:

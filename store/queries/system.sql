@@ -14,13 +14,9 @@ SELECT value FROM meta WHERE key = 'incarnation';
 -- Write down something about the store itself.
 INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
--- name: refill_after
--- Up to which number a lost stream of events was filled again, while that goes on.
-SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'refill_after';
-
 -- name: end_refill
 -- The stream of events is whole again.
-DELETE FROM meta WHERE key = 'refill_after';
+DELETE FROM meta WHERE key IN ('refill_after', 'refill_until');
 
 -- name: load_commands -> CommandRow
 -- The answers given before; :keys is a JSON array of [actor, command id].
@@ -45,6 +41,10 @@ INSERT INTO audit ({columns}) VALUES ({values});
 -- name: audit_page -> AuditRow
 -- The event log from a number on: ROLLCALL_EVENTS is refilled from it.
 SELECT {columns} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: last_audit
+-- The number of the latest change.
+SELECT seq FROM audit ORDER BY seq DESC LIMIT 1;
 
 -- name: audit_of -> AuditRow
 -- The history of one thing.

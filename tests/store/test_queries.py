@@ -20,6 +20,7 @@ PLANS = {
     "load_tasks": ["SEARCH tasks USING INTEGER PRIMARY KEY"],
     "load_task_keys": ["SEARCH tasks USING INDEX sqlite_autoindex_tasks"],
     "load_dependents": ["SEARCH task_dependencies USING COVERING INDEX task_dependencies_depends_on"],
+    "load_dependencies": ["SEARCH task_dependencies USING COVERING INDEX sqlite_autoindex_task_dep"],
     "load_agents": ["SEARCH agents USING INDEX sqlite_autoindex_agents"],
     "load_agent_ids": ["SEARCH agents USING INTEGER PRIMARY KEY"],
     "load_candidates": ["SCAN agents USING INDEX agents_able"],  # that is: exactly those who have room
@@ -76,11 +77,12 @@ PLANS = {
     "forget_commands": ["SEARCH commands USING INDEX commands_created_at (created_at<?)"],
     "forget_pings": ["SEARCH pings USING INDEX pings_sent_at (sent_at<?)"],
     "forget_processes": ["SEARCH processes USING INDEX processes_bus_ok_at (bus_ok_at<?)"],
+    "last_audit": [],
     "incarnation": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1"],
 }
-# A loop over the keys that were given, or over an index that holds only what is asked for.
+# A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
-    r"SCAN (json_each|t|latest|oldest|agents USING INDEX agents_able|processes USING COVERING)\b"
+    r"SCAN (audit|json_each|t|latest|oldest|agents USING INDEX agents_able|processes USING COVERING)\b"
 )
 SMALL = {"tally_assignments"}  # reads the open assignments, at an operator's word
 

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,7 @@ async def test_a_lost_stream_is_filled_from_the_audit_page_by_page(store: Sqlite
     assert await store.refill_page(2) is None
     await store.begin_refill()
     before = [post.message_id for post in await store.unsent(NOW + 1, 99)]
+    await do(store, bump(note="published in its usual way"))
     filled: list[str] = []
     while (page := await store.refill_page(2)) is not None:
         filled += [post.message_id for post in page[0]]
@@ -95,7 +97,32 @@ async def test_a_lost_stream_is_filled_from_the_audit_page_by_page(store: Sqlite
         await store.refilled(page[1])
     assert filled == before
     assert len(filled) == 3
+    await store.refilled(3)  # said late, by one who filled beside us
     assert await store.refill_page(2) is None
+
+
+async def test_a_refill_that_begins_while_another_ends_is_not_forgotten(store: SqliteStore) -> None:
+    await store.begin_refill()
+    await store.refilled(2)
+    page = store._look
+
+    async def look_late(course: Any) -> Any:
+        found = await page(course)
+        await store.begin_refill()
+        return found
+
+    store._look = look_late  # type: ignore[method-assign]
+    assert await store.refill_page(9) is None
+    store._look = page  # type: ignore[method-assign]
+    again = await store.refill_page(9)
+    assert again is not None
+    assert len(again[0]) == 2
+
+
+async def test_there_is_nothing_to_fill_a_stream_with_when_the_audit_is_empty(store: SqliteStore) -> None:
+    await store.forget("audit", NOW + 1, 9)
+    await store.begin_refill()
+    assert await store.refill_page(9) is None
 
 
 def size(path: Path) -> int:
