@@ -103,7 +103,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     candidates: bool = False  # every active agent that could take work, and the main agents
     excluded: bool = False  # who may not have the loaded tasks again in this round
-    dependents: bool = False  # the tasks that wait for the loaded tasks
+    dependents: bool = False  # the tasks that wait for the named ones, and what all of these wait for
     clocks: bool = False  # holds and answers_until
     lookups: tuple[Lookup, ...] = ()
 
@@ -159,6 +159,11 @@ class View(Protocol):
     @property
     def dependents(self) -> Mapping[int, tuple[int, ...]]:
         """By task: the tasks (loaded too) that wait for it."""
+        ...
+
+    @property
+    def dependencies(self) -> Mapping[int, tuple[int, ...]]:
+        """By task and by each of its dependents: the tasks (loaded too) that it waits for."""
         ...
 
     @property

@@ -96,7 +96,7 @@ def _assignable(draft: Draft, task_id: int) -> Task:
     task = draft.task(task_id)
     if task.status in ENDED_TASKS:
         raise ConflictError(f"task {task.id} is {task.status}: reopen it first", status=task.status)
-    if task.blockers:
+    if task.blockers and task.status == "todo":  # what was begun goes on, with whomever
         raise ConflictError(
             f"task {task.id} waits for {task.blockers} others", status=task.status, blockers=task.blockers
         )

@@ -71,10 +71,14 @@ class Draft:
 
     def task(self, task_id: int) -> Task:
         """Return the task as it stands now."""
-        found = self._tasks.get(task_id) or self.view.tasks.get(task_id)
+        found = self.find_task(task_id)
         if found is None:
             raise NotFoundError(f"there is no task {task_id}")
         return found
+
+    def find_task(self, task_id: int) -> Task | None:
+        """Return the task as it stands now, if it is known here."""
+        return self._tasks.get(task_id) or self.view.tasks.get(task_id)
 
     def assignment(self, assignment_id: int) -> Assignment:
         """Return the assignment as it stands now."""

@@ -1,5 +1,7 @@
 """Tasks coming to an end or back to todo, and what that means for those that wait for them."""
 
+from collections.abc import Sequence
+
 from msgspec import structs
 
 from contracts.records import Assignment, Task, TaskStatus
@@ -20,19 +22,8 @@ def finish(draft: Draft, task: Task) -> Task:
     """Let the task be done, and free those that waited for it."""
     after = _end(draft, structs.replace(task, status="done", status_why=""))
     draft.fact(after, "completed", agent=task.agent, assignment=task.assignment_id)
-    for dependent in _dependents(draft, task):
-        unblock(draft, dependent)
+    judge_dependents(draft, task.id)
     return after
-
-
-def unblock(draft: Draft, task: Task) -> None:
-    """Take one blocker off a task; without any it wants an owner."""
-    if not task.blockers:
-        return  # it was begun before its blocker was reopened
-    after = structs.replace(task, blockers=task.blockers - 1, updated_at=draft.now)
-    if after.blockers == 0 and task.status == "todo":
-        after = _wanting(draft, structs.replace(after, status_why=""))
-    draft.put(after)
 
 
 def fail(draft: Draft, task: Task, why: str) -> Task:
@@ -40,7 +31,7 @@ def fail(draft: Draft, task: Task, why: str) -> Task:
     after = _end(draft, structs.replace(task, status="failed", status_why=why))
     draft.fact(after, "failed", why=why)
     draft.comment(task.id, f"Failed: {why}")
-    _flag_dependents(draft, after)
+    judge_dependents(draft, task.id)
     return after
 
 
@@ -48,18 +39,60 @@ def cancel(draft: Draft, task: Task, why: str) -> Task:
     """Let the task be cancelled, and flag those that waited for it."""
     after = _end(draft, structs.replace(task, status="cancelled", status_why=why))
     draft.fact(after, "cancelled", why=why)
-    _flag_dependents(draft, after)
+    judge_dependents(draft, task.id)
     return after
 
 
 def give_back(draft: Draft, task: Task, row: Assignment, why: str) -> Task:
-    """Return the task to todo in the same round: somebody else is sought at once."""
+    """Return the task to todo in the same round: somebody else is sought, unless it has to wait again."""
     end_escalation(draft, row.escalation_id, why)
     loose = structs.replace(task, status="todo", status_why=why, assignment_id=None, agent=None)
-    after = _wanting(draft, structs.replace(loose, updated_at=draft.now))
+    draft.fact(loose, "returned", why=why, assignment=row.id, agent=row.agent)
+    after = judge(draft, structs.replace(loose, updated_at=draft.now))
     draft.put(after)
-    draft.fact(after, "returned", why=why, assignment=row.id, agent=row.agent)
     return after
+
+
+def judge_dependents(draft: Draft, task_id: int) -> None:
+    """Judge anew whatever waits for a task that ended or was reopened."""
+    for identity in draft.view.dependents.get(task_id, ()):
+        before = draft.task(identity)
+        after = judge(draft, before)
+        if after != before:
+            draft.put(structs.replace(after, updated_at=draft.now))
+
+
+def judge(draft: Draft, task: Task, on: Sequence[int] | None = None) -> Task:
+    """Return a task as its dependencies let it be: wanting an owner, waiting, or flagged.
+
+    Always counted anew from all of them: what is added and taken off goes wrong with the first move
+    that is forgotten. A task in progress goes on, and is judged when it comes back to todo.
+    """
+    named = draft.view.dependencies[task.id] if on is None else on
+    known = [draft.find_task(identity) for identity in named]
+    blockers = sum(other is None or other.status != "done" for other in known)
+    after = structs.replace(task, blockers=blockers)
+    if task.status != "todo":
+        return after
+    if task.blockers and not blockers:
+        after = structs.replace(after, status_why="")
+    dead = (other for other in known if other is not None and other.status in ("failed", "cancelled"))
+    return _in_todo(draft, after, next(dead, None))
+
+
+def _in_todo(draft: Draft, task: Task, dead: Task | None) -> Task:
+    if dead is not None:
+        return _blocked_for_good(draft, task, dead)
+    if not task.blockers:
+        return task if task.assign_at is not None else _wanting(draft, task)
+    stale = task.alarmed or task.assign_at is not None
+    return structs.replace(
+        task,
+        status_why="" if stale else task.status_why,
+        alarmed=False,
+        assign_at=None,
+        unassigned_since=None,
+    )
 
 
 def end_escalation(draft: Draft, escalation_id: int | None, reason: str) -> None:
@@ -69,24 +102,14 @@ def end_escalation(draft: Draft, escalation_id: int | None, reason: str) -> None
         draft.put(structs.replace(running, ended_at=draft.now, end_reason=reason))
 
 
-def blocked_for_good(draft: Draft, task: Task, blocker: Task) -> Task:
-    """Flag a task in todo: what it waits for will not be done."""
-    why = f"waits for task {blocker.id}, which ended {blocker.status}"
-    after = structs.replace(task, status_why=why, alarmed=True, updated_at=draft.now)
-    draft.put(after)
-    draft.fact(after, "blocked_for_good", blocker=blocker.id, ended=blocker.status)
-    draft.comment(task.id, f"Blocked: {why}")
+def _blocked_for_good(draft: Draft, task: Task, dead: Task) -> Task:
+    """Flag a task in todo: what it waits for will not be done; told once for each that ended so."""
+    why = f"waits for task {dead.id}, which ended {dead.status}"
+    after = structs.replace(task, status_why=why, alarmed=True, assign_at=None, unassigned_since=None)
+    if (task.status_why, task.alarmed) != (why, True):
+        draft.fact(after, "blocked_for_good", blocker=dead.id, ended=dead.status)
+        draft.comment(task.id, f"Blocked: {why}")
     return after
-
-
-def _flag_dependents(draft: Draft, task: Task) -> None:
-    for dependent in _dependents(draft, task):
-        if dependent.status == "todo":
-            blocked_for_good(draft, dependent, task)
-
-
-def _dependents(draft: Draft, task: Task) -> list[Task]:
-    return [draft.task(identity) for identity in draft.view.dependents.get(task.id, ())]
 
 
 def _end(draft: Draft, task: Task) -> Task:
@@ -106,22 +129,3 @@ def _end(draft: Draft, task: Task) -> Task:
 def _wanting(draft: Draft, task: Task) -> Task:
     draft.wake("assigner")
     return structs.replace(task, assign_at=draft.now, unassigned_since=draft.now, alarmed=False)
-
-
-def wait_again(draft: Draft, task: Task) -> None:
-    """Let those wait again that a reopened task had freed, as far as nobody works on them."""
-    for dependent in _dependents(draft, task):
-        if dependent.status == "in_progress":
-            continue
-        todo = dependent.status == "todo"
-        draft.put(
-            structs.replace(
-                dependent,
-                blockers=dependent.blockers + (task.status == "done"),
-                status_why="" if todo else dependent.status_why,
-                alarmed=False,
-                assign_at=None,
-                unassigned_since=None,
-                updated_at=draft.now,
-            )
-        )

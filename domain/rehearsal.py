@@ -29,6 +29,7 @@ class Rehearsal:
     answers_until: int | None = INT_MAX
     holds: Sequence[Hold] = ()
     dependents: Mapping[int, tuple[int, ...]] = {}
+    dependencies: Mapping[int, tuple[int, ...]] = {}
     rows: Mapping[Lookup, Sequence[Any]] = {}
     task_ids: Mapping[str, int] = {}
 

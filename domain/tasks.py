@@ -98,8 +98,6 @@ def _create(draft: Draft, spec: AddParams | TaskSpec, task_id: int, named: dict[
     if spec.policy != "default" and spec.policy not in draft.view.policies:
         raise NotFoundError(f"there is no policy {spec.policy}")
     on = tuple(dict.fromkeys(_depended(draft, name, named) for name in spec.depends_on))
-    blockers = [draft.task(other) for other in on if other not in named.values()]
-    open_ones = len(on) - sum(other.status == "done" for other in blockers)
     task = Task(
         id=task_id,
         key=spec.key,
@@ -112,20 +110,13 @@ def _create(draft: Draft, spec: AddParams | TaskSpec, task_id: int, named: dict[
         ping_interval_us=_minutes(spec.ping_interval_minutes, timers) or timers.ping_interval_us,
         accept_us=_minutes(spec.accept_minutes, timers),
         policy=spec.policy,
-        blockers=open_ones,
-        assign_at=None if open_ones else draft.now,
-        unassigned_since=None if open_ones else draft.now,
         created_at=draft.now,
         updated_at=draft.now,
     )
-    draft.put(task)
     draft.depend(task.id, on)
     draft.fact(task, "created", title=task.title, key=task.key, depends_on=list(on) or None)
-    for other in blockers:
-        if other.status in ("failed", "cancelled"):
-            task = ending.blocked_for_good(draft, task, other)
-    if not open_ones:
-        draft.wake("assigner")
+    task = ending.judge(draft, task, on)
+    draft.put(task)
     return task
 
 
@@ -228,15 +219,13 @@ def reopen(
         status_why=f"reopened by {actor}",
         round=task.round + 1,
         failures=0,
-        assign_at=None if task.blockers else now,
-        unassigned_since=None if task.blockers else now,
         updated_at=now,
     )
-    draft.put(after)
     draft.fact(after, "reopened", was=task.status)
     draft.comment(task.id, f"Reopened by {actor}")
-    ending.wait_again(draft, task)
-    draft.wake("assigner")
+    after = ending.judge(draft, after)
+    draft.put(after)
+    ending.judge_dependents(draft, task.id)
     return draft.changes(TaskRef(task=task.id, status=after.status))
 
 

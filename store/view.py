@@ -53,6 +53,7 @@ class UnitView:
         self.policies: dict[str, Policy] = {}
         self.excluded: dict[int, frozenset[str]] = {}
         self.dependents: dict[int, tuple[int, ...]] = {}
+        self.dependencies: dict[int, tuple[int, ...]] = {}
         self.candidates: Sequence[Agent] = rows.candidates if needs.candidates else ()
         self.holds: Sequence[Hold] = life.holds if needs.clocks else ()
         self._gather(needs)
@@ -106,7 +107,14 @@ class UnitView:
             if needs.dependents:
                 waiting = [n for n in self._set.dependents.get(task.id, ()) if n in self._set.tasks]
                 self.dependents[task.id] = tuple(waiting)
-                self.tasks.update((n, self._set.tasks[n]) for n in waiting)
+                self._wait_for(task.id, *waiting)
+
+    def _wait_for(self, *task_ids: int) -> None:
+        """Gather what the tasks wait for, and themselves; one that cannot be read is left out, unfinished."""
+        for task_id in task_ids:
+            named = self.dependencies[task_id] = tuple(sorted(self._set.dependencies.get(task_id, ())))
+            near = (n for n in (task_id, *named) if n in self._set.tasks)
+            self.tasks.update((n, self._set.tasks[n]) for n in near)
 
     def _assignment(self, assignment_id: int) -> None:
         if assignment_id in self.assignments:

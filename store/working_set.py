@@ -26,12 +26,16 @@ LOADS: dict[str, str] = {
     "load_task_keys": "tasks",
     "load_tasks": "tasks",
     "load_dependents": "",
+    "load_dependencies": "",
+    "load_relatives": "tasks",
     "load_excluded": "",
     "load_agent_ids": "agents",
     "load_agents": "agents",
     "load_escalations": "escalations",
     "load_policies": "policies",
 }
+_QUERY_NAMES = {"load_relatives": "load_tasks"}
+"""Relatives are tasks that bring no company: else the whole web of dependencies would be loaded."""
 _OWN_LOADS = {
     "assignments": "load_assignments",
     "tasks": "load_tasks",
@@ -94,6 +98,7 @@ class WorkingSet:
         self.leases: dict[str, set[int]] = {}  # by agent, where they were asked for
         self.excluded: dict[int, set[tuple[int, str]]] = {}
         self.dependents: dict[int, list[int]] = {}
+        self.dependencies: dict[int, list[int]] = {}
         self._able: dict[str, None] | None = None
         self._candidates: tuple[Agent, ...] | None = None
         self._asked: dict[str, set[Key]] = {name: set() for name in LOADS}
@@ -119,7 +124,11 @@ class WorkingSet:
         self.want("load_policies", needs.policies)
         if needs.leases:
             self.want("load_leases", names)
-        for load, asked in (("load_excluded", needs.excluded), ("load_dependents", needs.dependents)):
+        for load, asked in (
+            ("load_excluded", needs.excluded),
+            ("load_dependents", needs.dependents),
+            ("load_dependencies", needs.dependents),
+        ):
             if asked and load not in self._company_of_tasks:
                 self._company_of_tasks.append(load)
                 self.want(load, self.tasks)
@@ -131,7 +140,7 @@ class WorkingSet:
                 keys = self._wanted[load]
                 if keys:
                     self._wanted[load] = []
-                    rows = yield Fetch(self._queries[load], listed(keys))
+                    rows = yield Fetch(self._queries[_QUERY_NAMES.get(load, load)], listed(keys))
                     self._take(load, table, rows, keys)
 
     def load_candidates(self) -> Course[None]:
@@ -169,6 +178,7 @@ class WorkingSet:
             if table == "tasks" and not seen.version:  # nobody can have known it before
                 self._asked["load_excluded"].add(key)
                 self._asked["load_dependents"].add(key)
+                self._asked["load_dependencies"].add(key)
         for table, key, _, record in staged:
             rows = self.tables[table]
             rows.stored.setdefault(key, rows.rows.get(key))
@@ -181,8 +191,11 @@ class WorkingSet:
         waiting = self.dependents.setdefault(depends_on, [])
         if task_id not in waiting:
             waiting.append(task_id)
+        named = self.dependencies.setdefault(task_id, [])
+        if depends_on not in named:
+            named.append(depends_on)
         if "load_dependents" in self._company_of_tasks:
-            self.want("load_tasks", (task_id,))
+            self.want("load_relatives", (depends_on, task_id))
 
     def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, Any]]:
         rows = self.tables[table].rows
@@ -202,6 +215,12 @@ class WorkingSet:
             case "load_dependents":
                 for depends_on, task_id in rows:
                     self._wait_for(depends_on, task_id)
+                    self.want("load_dependencies", (task_id,))
+            case "load_dependencies":
+                for task_id, depends_on in rows:
+                    self._wait_for(depends_on, task_id)
+            case "load_relatives":
+                self._put_rows(table, rows, follow=False)
             case "load_leases":
                 self._put_rows(table, rows)
                 for name in keys:  # not the rows: a unit of this transaction may have ended or added leases
@@ -213,13 +232,15 @@ class WorkingSet:
             case _:
                 self._put_rows(table, rows)
 
-    def _put_rows(self, table: str, rows: list[Any]) -> None:
+    def _put_rows(self, table: str, rows: list[Any], *, follow: bool = True) -> None:
         """Make records of rows; one that is none is kept aside and hurts only whoever needs it."""
         read, place, into = _READERS[table], KEY_PLACES[table], self.tables[table]
         for row in rows:
             key = str(row[place]).lower() if table == "agents" else row[place]
-            if key in into.rows:
-                continue  # as a unit of this transaction left it
+            if key in into.rows:  # as a unit of this transaction left it, or as a relative
+                if follow:
+                    self._follow(table, into.rows[key])
+                continue
             try:
                 record = read(row)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the row
@@ -228,7 +249,8 @@ class WorkingSet:
                     self._broken_ids[row[0]] = key
                 continue
             into.rows[key] = record
-            self._follow(table, record)
+            if follow:
+                self._follow(table, record)
 
     def _follow(self, table: str, record: Any) -> None:
         """Keep the side tables true, and want what the record brings along."""

@@ -14,6 +14,12 @@ SELECT depends_on, task_id FROM task_dependencies
 WHERE depends_on IN (SELECT value /*pg: ::bigint */ FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
 ORDER BY depends_on, task_id;
 
+-- name: load_dependencies
+-- Which tasks the named ones wait for.
+SELECT task_id, depends_on FROM task_dependencies
+WHERE task_id IN (SELECT value /*pg: ::bigint */ FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
+ORDER BY task_id, depends_on;
+
 -- name: insert_task <- Task
 -- A new task.
 INSERT INTO tasks ({columns}) VALUES ({values});

@@ -100,6 +100,7 @@ def test_a_rehearsal_without_end_is_cut_off(world: World, monkeypatch: pytest.Mo
 def test_a_rehearsal_sees_no_hold_and_no_answer_on_its_way(world: World) -> None:
     stage = Rehearsal(world)
     assert (stage.rows, stage.task_ids, stage.dependents, stage.holds) == ({}, {}, {}, ())
+    assert stage.dependencies == {}
     assert stage.new_id("tasks") != stage.new_id("tasks")
     assert stage.draw() == 0
 

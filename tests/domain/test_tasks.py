@@ -84,7 +84,7 @@ def test_an_import_names_its_tasks_by_key(world: World) -> None:
     known = world.task(key="known", to="Ruto")
     result = bring(world, spec("c", "b", "known"), spec("a"), spec("b", "a", str(known), "known"), spec(None))
     c, a, b, plain = result.created
-    assert world.dependencies == {(c, b), (c, known), (b, a), (b, known)}
+    assert world.links == {(c, b), (c, known), (b, a), (b, known)}
     assert [world.tasks[task].blockers for task in (a, b, c, plain)] == [0, 2, 2, 0]
     assert world.tasks[b].assign_at is None
     assert world.tasks[a].assign_at == START
@@ -269,7 +269,7 @@ def test_who_was_freed_waits_again_unless_it_was_begun(world: World) -> None:
     world.say("a1", Complete())
     world.assign(begun, "a1")
     world.operate(tasks.reopen, ReopenParams(task=task))
-    assert [world.tasks[number].blockers for number in (freed, begun, gone)] == [2, 0, 1]
+    assert [world.tasks[number].blockers for number in (freed, begun, gone)] == [2, 1, 1]
     world.operate(tasks.reopen, ReopenParams(task=gone))
     assert world.tasks[gone].assign_at is None
     world.agent("a2")

@@ -66,7 +66,7 @@ class World:
         self.pings: dict[tuple[int, int], PingRow] = {}
         self.comments: list[Comment] = []
         self.notices: list[NoticeRow] = []
-        self.dependencies: set[tuple[int, int]] = set()
+        self.links: set[tuple[int, int]] = set()
         self.facts: list[Fact] = []
         self.posts: list[Post] = []
         self.casts: list[Cast] = []
@@ -105,7 +105,11 @@ class World:
 
     @property
     def dependents(self) -> dict[int, tuple[int, ...]]:
-        return {on: tuple(t for t, d in sorted(self.dependencies) if d == on) for _, on in self.dependencies}
+        return {on: tuple(t for t, d in sorted(self.links) if d == on) for _, on in self.links}
+
+    @property
+    def dependencies(self) -> dict[int, tuple[int, ...]]:
+        return {task: tuple(d for t, d in sorted(self.links) if t == task) for task in self.tasks}
 
     def new_id(self, table: str) -> int:
         assert table in {"assignments", "tasks", "agents", "escalations"}
@@ -144,7 +148,7 @@ class World:
             assert written[fact.aggregate, fact.id] == fact.version, fact
         self.comments += changes.comments
         self.notices += changes.notices
-        self.dependencies |= set(changes.dependencies)
+        self.links |= set(changes.dependencies)
         self.facts += changes.facts
         self.posts += changes.posts
         self.casts += changes.casts
@@ -196,7 +200,12 @@ class World:
         assert (task.assignment_id, task.agent) == found
         assert (task.status == "in_progress") == (row is not None)
         if task.status == "todo":
-            assert task.blockers or task.assign_at is not None, "a task that nobody looks at"
+            waits_for = [self.tasks[on] for on in self.dependencies[task.id] if on in self.tasks]
+            unfinished = sum(on.status != "done" for on in waits_for)
+            assert task.blockers == unfinished, "blockers are miscounted"
+            assert (task.assign_at is None) == bool(unfinished), "nobody looks at it, or too early"
+            if any(on.status in ("failed", "cancelled") for on in waits_for):
+                assert task.alarmed, "it waits for ever and nobody knows"
         else:
             assert task.assign_at is None
         if row is not None:

@@ -222,6 +222,26 @@ async def test_dependents_come_as_tasks_and_follow_earlier_units(store: SqliteSt
     assert await store.rows("task_dependencies", task_id=3) == [(1,)]
 
 
+async def test_dependencies_come_as_tasks_and_not_the_whole_web(store: SqliteStore) -> None:
+    seen: list[tuple[set[int], dict[int, tuple[int, ...]]]] = []
+
+    def make(view: View, _now: int) -> Changes:
+        ids = [view.new_id("tasks") for _ in range(5)]
+        chain = ((2, 1), (3, 2), (3, 5), (4, 3))
+        return Changes(tasks=tuple(task(found) for found in ids), dependencies=chain)
+
+    def look(view: View, _now: int) -> Changes:
+        seen.append((set(view.tasks), dict(view.dependencies)))
+        return Changes()
+
+    await do(store, unit(make))
+    near = unit(look, Needs(tasks=(2,), dependents=True))
+    await do(store, near)
+    await do(store, near, unit(look, Needs(tasks=(3,), dependents=True)), unit(look, Needs(tasks=(5,))))
+    two = ({1, 2, 3, 5}, {2: (1,), 3: (2, 5)})
+    assert seen == [two, two, ({2, 3, 4, 5}, {3: (2, 5), 4: (3,)}), ({5}, {})]
+
+
 async def test_a_lookup_sees_what_earlier_units_did(store: SqliteStore) -> None:
     lookup = Lookup(query="list_agents", params=(("all", True),))
     names: list[str] = []
