@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ WAL_PAGES: Final = 8_192
 WAL_BYTES_KEPT: Final = 64 * 1024 * 1024
 CACHE_KIB: Final = 32 * 1024
 BUSY_MS: Final = 5_000
+BUSY_AGAIN_S: Final = 0.01
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024  # a larger file is checked by doctor, not at every start
 _NETWORK: Final = frozenset(
     {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "nfs", "nfs4", "smb3", "smbfs"}
@@ -94,8 +96,7 @@ def tune_reader(connection: sqlite3.Connection) -> None:
 def prepare(connection: sqlite3.Connection, path: Path, *, durability: Durability, rng: Rng) -> None:
     """Refuse a file that is not ours, bring ours up to date, and tune the connection."""
     try:
-        refuse_foreign(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        begin_log(connection, path)
         tune(connection, durability)
         migrate(connection, path, rng)
         _check(connection, path)
@@ -103,10 +104,30 @@ def prepare(connection: sqlite3.Connection, path: Path, *, durability: Durabilit
         raise refusal(path, error) from error
 
 
+def begin_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn the write-ahead log on, in a file that is ours.
+
+    While another process does so to a new file, SQLite says at once that it is busy, whatever its timeout.
+    """
+    give_up = time.monotonic() + BUSY_MS / 1_000
+    while True:
+        try:
+            refuse_foreign(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > give_up:
+                raise
+            time.sleep(BUSY_AGAIN_S)
+        else:
+            return
+
+
 def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreRefusedError when the file belongs to another program, or to a newer version of this one."""
-    number = connection.execute("PRAGMA application_id").fetchone()[0]
+    # in this order: another process may be making the store, tables and number in one commit
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    number = connection.execute("PRAGMA application_id").fetchone()[0]
     if number != APPLICATION_ID and (number or tables):
         raise StoreRefusedError(f"{path} belongs to another program: name another file for the store")
     if user_version(connection) > migrations()[-1].number:
