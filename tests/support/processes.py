@@ -89,12 +89,13 @@ async def start(*arguments: str, state: Path, settings: Mapping[str, object] | N
 
 @asynccontextmanager
 async def running(
-    *arguments: str, state: Path, settings: Mapping[str, object] | None = None
+    *arguments: str, state: Path, settings: Mapping[str, object] | None = None, wait: bool = True
 ) -> AsyncIterator[Program]:
     """Run a program until the end of the block; it is killed there if it still lives."""
     program = await start(*arguments, state=state, settings=settings)
     try:
-        await program.ready()
+        if wait:
+            await program.ready()
         yield program
     finally:
         if program.process.returncode is None:
