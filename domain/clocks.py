@@ -19,7 +19,7 @@ class Running(Struct, frozen=True):
 
     event: Clock
     due_at: int
-    judged_at: int  # when it may be looked at: later than due while answers are on their way
+    judged_at: int  # later than due while answers are on their way, or the offer on its own
 
 
 def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | None:
@@ -35,8 +35,13 @@ def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | 
     if clock is None:
         return None
     due = held_up(clock, clock - _length(row, timers), view.holds)
-    handled = view.answers_until is not None and due <= view.answers_until
+    handled = view.answers_until is not None and due <= view.answers_until and not never_asked(row)
     return Running(_missed(row), due, due if handled else max(due, now + timers.recheck_us))
+
+
+def never_asked(row: Assignment) -> bool:
+    """Tell whether an offer's first ping is still to be sent; its clock begins anew with it."""
+    return row.status == "pending" and row.pings_enabled and row.attempt == 0 and not row.repeats
 
 
 def held_up(clock: int, start: int, holds: Sequence[Hold]) -> int:

@@ -4,6 +4,8 @@ from msgspec import structs
 
 from contracts.records import Assignment, PingRow
 from contracts.work import Changes, View
+from domain.assignment import settle
+from domain.clocks import never_asked
 from domain.draft import Draft
 from domain.leases import unanswered
 from domain.timers import Timers
@@ -24,7 +26,14 @@ def ping(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
     if row.ping_at is None or row.ping_at > now:
         return draft.changes()
     attempt = row.attempt + 1
-    after = structs.replace(row, attempt=attempt, last_ping_at=now, ping_at=_next(row, attempt, now, timers))
+    after = structs.replace(
+        row,
+        attempt=attempt,
+        last_ping_at=now,
+        ping_at=_next(row, attempt, now, timers),
+        accept_by=_accept_by(row, now, timers),
+    )
+    after = settle(after) if after.accept_by != row.accept_by else after
     task = structs.replace(draft.task(row.task_id), last_ping_at=now)
     draft.put(after)
     draft.put(task)
@@ -40,6 +49,14 @@ def ping(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
     )
     draft.post_ping(after, task)
     return draft.changes()
+
+
+def _accept_by(row: Assignment, now: int, timers: Timers) -> int | None:
+    """Return the clock of the offer: nobody is judged on a promise before it was asked for."""
+    if row.accept_by is None or not never_asked(row):
+        return row.accept_by
+    whole = now + row.accept_us
+    return whole if whole - row.accept_by > timers.recheck_us else row.accept_by
 
 
 def _next(row: Assignment, attempt: int, now: int, timers: Timers) -> int | None:

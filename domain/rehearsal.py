@@ -16,7 +16,7 @@ class Rehearsal:
     def __init__(self, view: View) -> None:
         """Begin with the rows as they are."""
         self.view = view
-        self.assignments: dict[int, Assignment] = dict(view.assignments)
+        self.assignments = {number: _asked(row) for number, row in view.assignments.items()}
         self.tasks: dict[int, Task] = dict(view.tasks)
         self.agents: dict[str, Agent] = dict(view.agents)
         self.escalations: dict[int, Escalation] = dict(view.escalations)
@@ -61,10 +61,15 @@ class Rehearsal:
         for escalation in changes.escalations:
             self.escalations[escalation.id] = _written(escalation)
         for row in changes.assignments:
-            self.assignments[row.id] = _written(row)
+            self.assignments[row.id] = _asked(_written(row))
             if row.end_reason in NOT_AGAIN:
                 before = self.barred.get(row.task_id, frozenset())
                 self.barred[row.task_id] = before | {row.agent.lower()}
+
+
+def _asked(row: Assignment) -> Assignment:
+    """Return the row as if it had been pinged: nobody pings in a rehearsal."""
+    return structs.replace(row, attempt=max(row.attempt, 1))
 
 
 def _written(record: Any) -> Any:
