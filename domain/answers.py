@@ -40,7 +40,8 @@ def answer(
     draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=what.command_id)
     row = held(draft, assignment_id, agent, incarnation=what.incarnation, session=what.session)
     refuse_ended(draft, row)
-    at = min(max(at, row.assigned_at), now)
+    # what is on record already is not undone by an older word that came later
+    at = min(max(at, row.assigned_at, row.accepted_at or 0, row.progressed_at or 0), now)
     after = assignment.apply(row, what, at, timers)
     changed = after != row
     _remember(draft, row, after, at)

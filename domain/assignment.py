@@ -5,7 +5,8 @@ from typing import Any, assert_never
 from msgspec import structs
 
 from contracts.codec import micros
-from contracts.errors import SnoozeLimitError
+from contracts.errors import InvalidError, SnoozeLimitError
+from contracts.limits import WAIT_DAYS_MAX
 from contracts.messages import (
     Ack,
     Answer,
@@ -21,11 +22,12 @@ from contracts.messages import (
 )
 from contracts.records import Assignment, EndReason
 from domain.matrix import END_REASONS, TABLE, Said, Word, target
-from domain.timers import Timers
+from domain.timers import MINUTE_US, Timers
 
 __all__ = ["TABLE", "Event", "apply", "extended", "given_up", "kind", "repeated", "settle"]
 
 Event = Answer | Word
+WAIT_US_MAX = WAIT_DAYS_MAX * 24 * 60 * MINUTE_US
 
 
 def kind(event: Event) -> Said | Word:
@@ -37,8 +39,14 @@ def kind(event: Event) -> Said | Word:
 
 def apply(row: Assignment, event: Event, at: int, timers: Timers) -> Assignment:
     """Return the row after the event, or raise why it may not be; an unchanged row is returned as it is."""
-    name = kind(event)
-    leads = target(row, name)
+    after = _applied(row, event, at, timers)
+    if after is row and row.exhausted:  # it says nothing new, but somebody is there
+        return settle(_found_again(row, at, timers))
+    return after
+
+
+def _applied(row: Assignment, event: Event, at: int, timers: Timers) -> Assignment:
+    leads = target(row, kind(event))
     if isinstance(event, Ack) and row.status == "acknowledged":
         return _still_here(row, event, at, timers)
     if leads == "already":
@@ -137,9 +145,19 @@ def _heard(row: Assignment) -> Assignment:
     return structs.replace(row, answered_attempt=row.attempt, repeats=0, exhausted=False, wait_notices=0)
 
 
+def _found_again(row: Assignment, at: int, timers: Timers) -> Assignment:
+    """Return an exhausted row whose holder was heard: no longer flagged, on the usual clock of its status."""
+    heard = _heard(row)
+    if row.status == "waiting":
+        return structs.replace(heard, wait_until=at + timers.wait_limit_us)
+    asks_us = row.ping_interval_us if row.status == "pending" else row.warn_us
+    whole_us = row.accept_us if row.status == "pending" else row.act_us
+    return structs.replace(_clocked(heard, at + whole_us), ping_at=at + asks_us, deferred=False)
+
+
 def _still_here(row: Assignment, event: Ack, at: int, timers: Timers) -> Assignment:
     """Return the row after an ack of an accepted assignment: a newer ping's answer moves the act once."""
-    if min(event.attempt or 0, row.attempt) <= row.answered_attempt:
+    if row.exhausted or min(event.attempt or 0, row.attempt) <= row.answered_attempt:
         return row
     by = row.progress_by
     if by is not None and not row.deferred:
@@ -184,6 +202,11 @@ def _progressed(row: Assignment, event: Progress, at: int, timers: Timers) -> As
 def _waiting(row: Assignment, event: Wait, at: int, timers: Timers) -> Assignment:
     taken = row if row.status == "acknowledged" else _accepted(row, at, timers)
     resume_at = None if event.resume_at is None else max(micros(event.resume_at), at)
+    if resume_at is not None and resume_at - at > WAIT_US_MAX:
+        raise InvalidError(
+            f"a wait ends within {WAIT_DAYS_MAX} days",
+            fields={"resume_at": f"more than {WAIT_DAYS_MAX} days ahead"},
+        )
     until = at + timers.wait_limit_us if resume_at is None else resume_at + timers.wait_grace_us
     return structs.replace(
         taken,
@@ -248,13 +271,12 @@ def _running(row: Assignment, at: int, timers: Timers) -> Assignment:
 
 
 def _waited_too_long(row: Assignment, at: int, timers: Timers) -> Assignment:
-    notices = row.wait_notices + 1
-    last = notices >= timers.wait_notices_max
+    notices = min(row.wait_notices + 1, timers.wait_notices_max)
     return structs.replace(
         row,
         wait_notices=notices,
-        wait_until=None if last else at + timers.wait_limit_us,
-        exhausted=last,
+        wait_until=at + timers.wait_limit_us,
+        exhausted=notices == timers.wait_notices_max,
     )
 
 

@@ -43,7 +43,7 @@ def wait_over(draft: Draft, row: Assignment) -> None:
 
 
 def wait_limit(draft: Draft, row: Assignment) -> None:
-    """Tell whom it waits for, then main, and after the last notice flag it; it goes on waiting."""
+    """Tell whom it waits for, then main; flagged after the last notice, it waits on, and main is told on."""
     after = apply(row, "wait_limit_missed", draft.now, draft.timers)
     put_assignment(draft, row, after)
     awaited = draft.find_agent(row.wait_who) if row.wait_who and not row.wait_notices else None
@@ -51,6 +51,8 @@ def wait_limit(draft: Draft, row: Assignment) -> None:
     text = f"{row.agent} has waited too long ({row.wait_kind}) with task {row.task_id}"
     for agent in told:
         draft.notice(agent, row.id, "waited_too_long", text)
+    if row.exhausted:
+        return  # one remark per change of level, never one per notice
     draft.fact(
         after, "waited_too_long", task=row.task_id, agent=row.agent, told=told, notice=after.wait_notices
     )

@@ -65,6 +65,19 @@ def test_an_answer_counts_at_the_time_of_the_bus(world: World) -> None:
     assert world.agents["a1"].last_ack_at == START + MINUTE_US
 
 
+def test_an_older_answer_that_comes_late_moves_no_clock_back(world: World) -> None:
+    world.task()
+    world.forward(minutes=4)
+    world.say("a1", Ack())
+    world.say("a1", Progress(note="oldest"), at=START + MINUTE_US)
+    assert world.lease("a1").progress_by == START + 34 * MINUTE_US
+    world.forward(minutes=5)
+    world.say("a1", Progress(note="newer"))
+    world.say("a1", Progress(note="older"), at=START + 5 * MINUTE_US)
+    row = world.lease("a1")
+    assert (row.progressed_at, row.progress_by) == (START + 9 * MINUTE_US, START + 39 * MINUTE_US)
+
+
 def test_a_time_outside_the_lease_is_brought_inside(world: World) -> None:
     world.task()
     world.forward(minutes=3)

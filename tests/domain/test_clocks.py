@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from contracts.codec import instant
-from contracts.errors import SnoozeLimitError
+from contracts.errors import InvalidError, SnoozeLimitError
+from contracts.limits import WAIT_DAYS_MAX
 from contracts.messages import Ack, Complete, Progress, Resume, Snooze, Unsnooze, Wait
-from contracts.records import Hold
-from domain.assignment import apply, extended, given_up, repeated
+from contracts.records import Assignment, Hold
+from domain.assignment import Event, apply, extended, given_up, repeated
 from domain.clocks import held_up, running
 from domain.pinging import owed
 from domain.timers import MINUTE_US, SECOND_US, Timers
@@ -84,6 +85,39 @@ def test_a_row_without_a_progress_clock_is_only_heard() -> None:
     assert apply(row, Ack(attempt=2), NOW, TIMERS).progress_by is None
 
 
+@pytest.mark.parametrize(
+    ("row", "what", "asks"),
+    [
+        (a_row("pending"), Unsnooze(), 30),
+        (a_row("acknowledged"), Ack(), 10),
+        (a_row("acknowledged"), Ack(attempt=2), 10),
+        (a_row("acknowledged"), Resume(), 10),
+        (a_row("acknowledged"), Progress(note="as before"), 10),
+    ],
+)
+def test_any_answer_takes_the_flag_and_brings_the_usual_clock(
+    row: Assignment, what: Event, asks: int
+) -> None:
+    usual = structs.replace(row, attempt=2, note="as before", deferred=True)
+    if what != Ack(attempt=2):
+        assert apply(usual, what, NOW, TIMERS) is usual
+    after = apply(given_up(usual, NOW, TIMERS), what, NOW, TIMERS)
+    assert (after.exhausted, after.repeats, after.answered_attempt) == (False, 0, 2)
+    assert after.deadline_at == NOW + 30 * MINUTE_US
+    assert (after.ping_at, after.status) == (NOW + asks * MINUTE_US, row.status)
+    assert not after.deferred
+
+
+def test_an_answer_to_a_flagged_wait_begins_its_notices_anew() -> None:
+    row = a_row("waiting")
+    for _ in range(4):
+        row = apply(row, "wait_limit_missed", NOW, TIMERS)
+    after = apply(row, Ack(), NOW + MINUTE_US, TIMERS)
+    assert (after.status, after.exhausted, after.wait_notices) == ("waiting", False, 0)
+    assert after.wait_until == NOW + MINUTE_US + TIMERS.wait_limit_us
+    assert apply(after, Ack(), NOW + 2 * MINUTE_US, TIMERS) is after
+
+
 @pytest.mark.parametrize("accepted", [False, True])
 def test_a_snooze_pauses_and_what_is_left_runs_on(*, accepted: bool) -> None:
     row = a_row("acknowledged" if accepted else "pending")
@@ -140,12 +174,22 @@ def test_a_wait_for_the_past_is_over_after_the_grace() -> None:
     assert (minutes(row.resume_at), minutes(row.wait_until)) == (12, 13)
 
 
+def test_a_wait_does_not_end_in_another_age() -> None:
+    last = NOW + WAIT_DAYS_MAX * 24 * 60 * MINUTE_US
+    row = apply(a_row("pending"), Wait(on="human", resume_at=instant(last)), NOW, TIMERS)
+    assert row.wait_until == last + TIMERS.wait_grace_us
+    with pytest.raises(InvalidError) as refused:
+        apply(a_row("pending"), Wait(on="human", resume_at=instant(last + 1)), NOW, TIMERS)
+    assert refused.value.fields == {"resume_at": "more than 30 days ahead"}
+
+
 def test_a_wait_is_told_three_times_and_then_flagged() -> None:
     row = a_row("waiting")
     for number in (1, 2, 3):
         row = apply(row, "wait_limit_missed", NOW, TIMERS)
         assert (row.wait_notices, row.exhausted) == (number, number == 3)
-    assert (row.status, row.wait_until) == ("waiting", None)
+    row = apply(row, "wait_limit_missed", NOW, TIMERS)
+    assert (row.status, row.wait_until, row.wait_notices) == ("waiting", NOW + TIMERS.wait_limit_us, 3)
     assert not apply(row, Resume(), NOW, TIMERS).exhausted
 
 
@@ -251,7 +295,7 @@ def test_the_clock_of_each_status() -> None:
 
 def test_nothing_is_judged_while_answers_are_on_their_way() -> None:
     world = World()
-    row, late = a_row("pending"), T0 + 31 * MINUTE_US
+    row, late = structs.replace(a_row("pending"), attempt=1), T0 + 31 * MINUTE_US
     world.handled = None
     found = running(row, world, late, TIMERS)
     assert found is not None

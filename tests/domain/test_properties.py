@@ -239,7 +239,7 @@ class Life(RuleBasedStateMachine):
         self.world.forward(hours=30)
         for row in self.world.assignments.values():
             if row.status in OPEN_STATUSES:
-                assert row.exhausted or row.resume_at or row.deadline_at is not None
+                assert row.deadline_at is not None
         gaps = self.gaps()
         assert all(gap >= 60_000_000 for gap in gaps), gaps
 

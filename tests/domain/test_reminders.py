@@ -6,8 +6,9 @@ from msgspec import json, structs
 from contracts.codec import instant
 from contracts.errors import NotFoundError
 from contracts.messages import Ack, Complete, Notice, Snooze, Wait
-from contracts.records import Hold
-from domain import escalation, pinging
+from contracts.operations.tasks import AddParams, SetParams
+from contracts.records import Assignment, Hold
+from domain import assigning, escalation, pinging, tasks
 from domain.timers import MINUTE_US
 from tests.domain.world import START, World
 
@@ -68,13 +69,14 @@ def test_a_wait_tells_the_awaited_then_main_then_flags(world: World) -> None:
     world.forward(hours=30)
     assert [(notice.agent, notice.kind) for notice in world.notices] == [
         ("a2", "waited_too_long"),
-        ("Ruto", "waited_too_long"),
-        ("Ruto", "waited_too_long"),
+        *[("Ruto", "waited_too_long")] * 6,
     ]
+    assert [(notice.at - START) / MINUTE_US for notice in world.notices] == list(range(240, 1800, 240))
     row = world.lease("a1")
-    assert (row.status, row.exhausted, row.deadline_at) == ("waiting", True, None)
+    assert (row.status, row.exhausted, row.deadline_at) == ("waiting", True, START + 1920 * MINUTE_US)
     assert world.pinged("a1") == [0]
-    assert world.events("exhausted") == ["exhausted"]
+    assert world.events("exhausted", "waited_too_long") == [*["waited_too_long"] * 3, "exhausted"]
+    assert len(world.remarks("has waited too long")) == 3
 
 
 @pytest.mark.parametrize("who", ["a person", None])
@@ -158,14 +160,54 @@ def test_what_is_not_due_is_left_alone(world: World) -> None:
         escalation.deadline(world, 999, world.now, world.timers)
 
 
-def test_a_flagged_wait_that_is_woken_sleeps_on(world: World) -> None:
+def test_a_flagged_wait_that_is_woken_early_sleeps_on(world: World) -> None:
     world.task()
     world.say("a1", Wait(on="human"))
     world.forward(hours=12)
     row = world.lease("a1")
     world.assignments[row.id] = structs.replace(row, deadline_at=world.now)
     world.tick()
-    assert world.lease("a1").deadline_at is None
+    assert world.lease("a1").deadline_at == START + 960 * MINUTE_US
+
+
+def unasked(world: World) -> Assignment:
+    """Return a lease that nobody has pinged half an hour later, while all but the pinger work."""
+    params = AddParams(title="ship it")
+    world.decide(tasks.add, world.now, params, actor="operator:ann", timers=world.timers)
+    world.claim(world.tasks, "assign_at", assigning.assign_due)
+    for _ in range(3):
+        world.now += 11 * MINUTE_US
+        world.claim(world.assignments, "deadline_at", escalation.deadline)
+    return world.lease("a1")
+
+
+def test_nobody_is_judged_on_a_promise_that_was_never_asked_for(world: World) -> None:
+    row = unasked(world)
+    assert (row.status, row.attempt, row.deadline_at) == ("pending", 0, world.now + world.timers.recheck_us)
+    world.claim(world.assignments, "ping_at", pinging.ping)
+    row = world.lease("a1")
+    asked = world.now + 30 * MINUTE_US
+    assert (row.attempt, row.accept_by, row.deadline_at) == (1, asked, asked)
+    world.forward(minutes=29)
+    assert (world.lease("a1").attempt, world.lease("a1").accept_by) == (2, asked)
+    world.forward(minutes=1)
+    assert world.assignments[row.id].end_reason == "timed_out"
+
+
+def test_without_pings_the_promise_is_judged_as_it_was_made(world: World) -> None:
+    row = unasked(world)
+    world.operate(tasks.set_task, SetParams(task=row.task_id, pings_enabled=False))
+    world.tick()
+    assert world.assignments[row.id].end_reason == "timed_out"
+
+
+def test_a_first_ping_within_a_tick_leaves_the_clock(world: World) -> None:
+    params = AddParams(title="ship it")
+    world.decide(tasks.add, world.now, params, actor="operator:ann", timers=world.timers)
+    world.claim(world.tasks, "assign_at", assigning.assign_due)
+    world.now += world.timers.recheck_us
+    world.tick()
+    assert (world.lease("a1").attempt, world.lease("a1").accept_by) == (1, START + 30 * MINUTE_US)
 
 
 def test_after_an_outage_there_is_one_ping_and_one_step(world: World) -> None:

@@ -188,8 +188,8 @@ class World:
             assert row.ended_at is not None
             return
         assert row.end_reason is None
-        assert len(running) == 1 or (row.status == "waiting" and row.exhausted), "neither clock nor flag"
-        assert not running or row.deadline_at is not None
+        assert len(running) == 1, "not the one clock of its status"
+        assert row.deadline_at is not None
         if row.status in ("waiting", "snoozed"):
             assert row.ping_at is None
         elif row.pings_enabled:
@@ -244,12 +244,12 @@ class World:
 
     def _turn(self) -> None:
         """Do once what pinger, escalator, assigner and monitor find due."""
-        self._claim(self.assignments, "ping_at", pinging.ping)
-        self._claim(self.assignments, "deadline_at", escalation.deadline)
-        self._claim(self.tasks, "assign_at", assigning.assign_due)
-        self._claim(self.agents, "silent_at", presence.silent)
+        self.claim(self.assignments, "ping_at", pinging.ping)
+        self.claim(self.assignments, "deadline_at", escalation.deadline)
+        self.claim(self.tasks, "assign_at", assigning.assign_due)
+        self.claim(self.agents, "silent_at", presence.silent)
 
-    def _claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
+    def claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
         for key, row in list(rows.items()):
             at = getattr(row, column)
             if at is not None and at <= self.now:
