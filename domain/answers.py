@@ -16,7 +16,7 @@ from domain import assignment, ending
 from domain.draft import Draft
 from domain.leases import OWN_ENDS, able_giver, put_assignment, return_to_giver, state_end
 from domain.timers import Timers
-from domain.wording import because, moment
+from domain.wording import because, misspelt, moment
 
 PAST = {
     "ack": "acknowledged",
@@ -75,6 +75,8 @@ def held(
     row = draft.view.assignments.get(assignment_id)
     if row is None or row.agent.lower() != agent.lower():
         raise NotFoundError(f"{agent} never held an assignment {assignment_id}")
+    if row.agent != agent:
+        raise NotFoundError(misspelt(agent, row.agent))
     if session is not None and session != draft.agent(agent).session:
         raise StaleSessionError(f"another session speaks for {row.agent} now")
     return row

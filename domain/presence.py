@@ -8,13 +8,14 @@ from contracts.codec import instant
 from contracts.errors import NotFoundError, RejoinRequiredError, StaleSessionError
 from contracts.messages import Beat, Notice
 from contracts.operations.answers import JoinParams, LeaveParams, LeaveResult, NextResult
-from contracts.records import OPEN_STATUSES, Agent, Assignment, NoticeRow
+from contracts.records import OPEN_STATUSES, Agent, Assignment, Hold, NoticeRow
 from contracts.views import Lease, SyncView
 from contracts.work import Changes, View
 from domain.draft import Draft, ping_message
 from domain.pinging import owed
 from domain.projection import project, put_agent
 from domain.timers import SECOND_US, Timers
+from domain.wording import misspelt
 
 __all__ = ["beat", "join", "leave", "next_owed", "project", "silent", "sync"]
 
@@ -64,6 +65,8 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
     known = view.agents.get(agent.lower())
     if known is None or not known.active:
         raise RejoinRequiredError(f"there is no active agent {agent}")
+    if known.name != agent:
+        raise RejoinRequiredError(misspelt(agent, known.name))
     if known.joined_at is None or known.left_at is not None:
         raise RejoinRequiredError(f"{known.name} has not joined")
     if beat.session is not None and beat.session != known.session:
@@ -87,12 +90,32 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
 
 
 def silent(view: View, agent_id: int, now: int, timers: Timers) -> Changes:
-    """Hold an agent suspect whose beats were missed: it keeps its work and gets nothing new."""
+    """Hold an agent suspect whose beats were missed: it keeps its work and gets nothing new.
+
+    A bus that is down silences everybody, and the hold is written only when it is back: so nobody is
+    judged later than up to when the answers are known to have been handled.
+    """
     draft = Draft(view, now, actor="rollcall:monitor", timers=timers)
     known = next((agent for agent in view.agents.values() if agent.id == agent_id), None)
-    if known is not None and known.silent_at is not None and known.silent_at <= now:
+    if known is None or known.silent_at is None or known.silent_at > now:
+        return draft.changes()
+    due = _listened(known, known.silent_at, view.holds, timers)
+    if due > now:
+        draft.put(structs.replace(known, silent_at=due))
+    elif view.answers_until is None or view.answers_until < due:
+        draft.put(structs.replace(known, silent_at=now + timers.recheck_us))
+    else:
         put_agent(draft, structs.replace(known, suspect=True, silent_at=None))
     return draft.changes()
+
+
+def _listened(agent: Agent, silent_at: int, holds: Sequence[Hold], timers: Timers) -> int:
+    """Return when its beats have been missed while somebody could hear them: after a hold all are awaited."""
+    whole_us = timers.beat_misses * agent.beat_interval_us
+    for hold in sorted(holds, key=lambda hold: hold.start_at):
+        if hold.start_at < silent_at < hold.end_at + whole_us:
+            silent_at = hold.end_at + whole_us
+    return silent_at
 
 
 def sync(view: View, agent: str, now: int, *, notices: Sequence[NoticeRow] = ()) -> SyncView:
@@ -114,6 +137,8 @@ def _known(view: View, name: str) -> Agent:
     found = view.agents.get(name.lower())
     if found is None or not found.active:
         raise NotFoundError(f"there is no active agent {name}")
+    if found.name != name:
+        raise NotFoundError(misspelt(name, found.name))
     return found
 
 

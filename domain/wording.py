@@ -4,6 +4,11 @@ from contracts.codec import instant
 from domain.timers import MINUTE_US, SECOND_US
 
 
+def misspelt(name: str, registered: str) -> str:
+    """Name the right spelling: under another an agent would hear nothing of what is its own."""
+    return f"there is no agent {name}: do you mean {registered}?"
+
+
 def moment(at: int) -> str:
     """Return an instant as people write it."""
     return f"{instant(at):%Y-%m-%d %H:%M:%S} UTC"

@@ -49,7 +49,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
         return (Duty(name="silence", claim=self._claim, due_query="next_silent_at"),)
 
     def _claim(self, _now: int) -> Claim:
-        return Claim(query="claim_silent", rows="agents", decide=self._silent)
+        return Claim(query="claim_silent", rows="agents", decide=self._silent, needs=Needs(clocks=True))
 
     def _silent(self, view: View, agent_id: int, now: int) -> Changes:
         return presence.silent(view, agent_id, now, timers=self.timers)

@@ -239,7 +239,8 @@ def test_only_the_holder_answers(world: World) -> None:
     for agent, number in (("a2", lease), ("a1", 999)):
         with pytest.raises(NotFoundError):
             world.say(agent, Ack(), lease=number)
-    assert world.say("A1", Ack(), lease=lease).accepted
+    with pytest.raises(NotFoundError, match=r"^there is no agent A1: do you mean a1\?$"):
+        world.say("A1", Ack(), lease=lease)
 
 
 def test_a_stale_session_is_refused_and_an_absent_one_passes(world: World) -> None:

@@ -165,7 +165,7 @@ def test_joining_returns_what_is_still_held(world: World) -> None:
     back = world.decide(
         presence.join,
         world.now,
-        "A1",
+        "a1",
         JoinParams(session="s2", interval_s=5),
         notices=[notice],
         timers=world.timers,
@@ -299,7 +299,7 @@ def test_next_is_the_most_urgent_that_owes_an_answer(world: World) -> None:
     later, urgent = world.task("later"), world.task("urgent", priority="P0")
     accepted = world.task("accepted", priority="P0")
     world.say("a1", Ack(attempt=1), lease=world.tasks[accepted].assignment_id)
-    found = presence.next_owed(world, "A1", world.now)
+    found = presence.next_owed(world, "a1", world.now)
     assert (found.status, found.lease and found.lease.task) == ("due", urgent)
     world.say("a1", Ack(), lease=world.tasks[urgent].assignment_id)
     found = presence.next_owed(world, "a1", world.now)
