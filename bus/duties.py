@@ -9,7 +9,7 @@ import structlog
 from msgspec import structs
 
 from bus import trace
-from contracts.work import Committed, Failed, StoreFaultError, Unit
+from contracts.work import Committed, Failed, StoreFaultError
 
 if TYPE_CHECKING:
     from bus.service import Chore, Context, Duty
@@ -20,7 +20,6 @@ log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
 ILL_S: Final = 1.0
-KEYS: Final = {"assignments": "assignments", "tasks": "tasks", "agents": "agent_ids"}
 
 
 class DutyLoop:
@@ -84,9 +83,7 @@ class DutyLoop:
         self._worker.hand_on(result, trace.following({}))
 
     async def _alone(self, claim: Claim, failed: Failed) -> Committed | Failed:
-        row = failed.row or 0
-        needs = structs.replace(claim.needs, **{KEYS[claim.rows]: (row,)})
-        unit = Unit(key=failed.key, needs=needs, decide=lambda view, now: claim.decide(view, row, now))
+        unit = claim.unit(failed.row or 0)
         result = (await self._worker.ledger.run([unit], self._context.clock.now()))[0]
         if isinstance(result, Failed):
             return structs.replace(result, row=failed.row, rows=failed.rows)

@@ -7,7 +7,7 @@ decision, writes what it returns with expected versions, commits, and only then 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contracts.errors import Problem
 from contracts.records import (
@@ -208,6 +208,10 @@ class Unit(Struct, frozen=True, kw_only=True):
     command: CommandKey | None = None
     refusals: tuple[str, str] | None = None  # (aggregate, id) under which refusals are put on record
     reads_only: bool = False
+    due: bool = False  # it was claimed: a refusal has nobody to hear it, and is a failure as any other
+
+
+_ROWS = {"assignments": "assignments", "tasks": "tasks", "agents": "agent_ids"}
 
 
 class Claim(Struct, frozen=True, kw_only=True):
@@ -219,6 +223,17 @@ class Claim(Struct, frozen=True, kw_only=True):
     needs: Needs = Needs()
     params: tuple[tuple[str, object], ...] = ()
     limit: int = 500
+
+    def unit(self, row: int) -> Unit:
+        """Return the unit of a due row: the same with its neighbours as when it is tried again alone."""
+        key = _ROWS[self.rows]
+        needs = structs.replace(self.needs, **{key: (*getattr(self.needs, key), row)})
+        return Unit(
+            key=f"{self.rows}:{row}",
+            needs=needs,
+            decide=lambda view, now: self.decide(view, row, now),
+            due=True,
+        )
 
 
 class Committed(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,6 @@ log = structlog.get_logger(__name__)
 Catalogue = Mapping[str, Query]
 Outcome = Committed | Failed
 
-_CLAIM_KEYS = {"assignments": "assignments", "tasks": "tasks", "agents": "agent_ids"}
 _WRITTEN = tuple(
     name for name in Changes.__struct_fields__ if name not in {"answer", "casts", "wakes"}
 )  # what a unit that only reads may not return
@@ -40,12 +39,11 @@ class _Done(Struct):
 class Batch:
     """Units of one transaction."""
 
-    def __init__(self, catalogue: Catalogue, life: Life, now: int, *, claimed: bool = False) -> None:
+    def __init__(self, catalogue: Catalogue, life: Life, now: int) -> None:
         """Start with nothing loaded."""
         self._queries = catalogue
         self._life = life
         self._now = now
-        self._claimed = claimed  # a refusal of due work has nobody to hear it: the row is as good as poison
         self._set = WorkingSet(catalogue)
         self._writer = Writer(catalogue, self._set, life)
         self._commands: dict[tuple[str, str], CommandRow] = {}
@@ -122,7 +120,7 @@ class Batch:
             view = UnitView(self._set, self._life, unit.needs, lookups)
             changes = unit.decide(view, self._now)
         except RollcallError as error:
-            if self._claimed:
+            if unit.due:
                 raise
             problem = error.problem()
             changes = self._refusal(unit, problem)
@@ -201,22 +199,20 @@ def load_life(catalogue: Catalogue, rng: Rng) -> Course[Life]:
     )
 
 
-def transact(
-    catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng, *, claimed: bool = False
-) -> Course[list[Outcome]]:
+def transact(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Course[list[Outcome]]:
     """Do the units as one batch; if that may not be written, each alone, so that only the guilty fail."""
     outcomes: list[Outcome] = []
     yield Mark("set", "batch")
     try:
         life = yield from load_life(catalogue, rng)
-        outcomes = yield from Batch(catalogue, life, now, claimed=claimed).write(units)
+        outcomes = yield from Batch(catalogue, life, now).write(units)
     except StatementError as error:
         yield Mark("back", "batch")
         if len(units) == 1:
             outcomes = [Failed(key=units[0].key, error=error)]
         else:
             for unit in units:
-                alone = yield from transact(catalogue, [unit], now, rng, claimed=claimed)
+                alone = yield from transact(catalogue, [unit], now, rng)
                 outcomes.extend(alone)
     yield Mark("release", "batch")
     return outcomes
@@ -246,8 +242,8 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
     ids = [row[0] for row in sorted(rows, key=_order)]
     if not ids:
         return []
-    units = [_unit_of(claim, row_id) for row_id in ids]
-    outcomes = yield from transact(catalogue, units, now, rng, claimed=True)
+    units = [claim.unit(row_id) for row_id in ids]
+    outcomes = yield from transact(catalogue, units, now, rng)
     return [
         structs.replace(outcome, row=row_id, rows=claim.rows) if isinstance(outcome, Failed) else outcome
         for row_id, outcome in zip(ids, outcomes, strict=True)
@@ -276,15 +272,6 @@ def _reader_of(kind: type[Struct]) -> Any:
     if found is None:
         found = _readers[kind] = reader(kind)
     return found
-
-
-def _unit_of(claim: Claim, row_id: int) -> Unit:
-    def decide(view: Any, now: int) -> Changes:
-        return claim.decide(view, row_id, now)
-
-    keys = _CLAIM_KEYS[claim.rows]
-    needs = structs.replace(claim.needs, **{keys: (*getattr(claim.needs, keys), row_id)})
-    return Unit(key=f"{claim.rows}:{row_id}", needs=needs, decide=decide)
 
 
 def _order(row: Sequence[Any]) -> tuple[int, ...]:
