@@ -84,10 +84,13 @@ def plain_failures() -> Generator[None]:
     """End the command with one line and the right code."""
     from bus.api import BusUnavailable
     from contracts.errors import RollcallError
+    from store.errors import StoreError
 
     try:
         yield
     except ConfigError as error:
+        raise Failed(str(error), CONFIG) from error
+    except StoreError as error:
         raise Failed(str(error), CONFIG) from error
     except BusUnavailable as error:
         raise Failed(str(error), UNAVAILABLE, hint="rollcall doctor") from error

@@ -17,6 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rollcall.settings import Settings
+
 
 class Killer:
     """Counts calls, and kills at the right one."""
@@ -76,8 +78,8 @@ def arm_when_ready(killer: Killer) -> None:
 
     say_ready = up._say_ready
 
-    def say(*args: Any) -> None:
-        say_ready(*args)
+    def say(url: str, settings: Settings) -> None:
+        say_ready(url, settings)
         killer.armed = True
 
     up._say_ready = say
@@ -88,7 +90,7 @@ def redeliver_soon() -> None:
 
     usual = streams.topology
 
-    def topology(root: str) -> streams.Topology:
+    def topology(root: str = "rollcall.v1") -> streams.Topology:
         found = usual(root)
         for durable in found.durables:
             durable.config["ack_wait"] = streams.SECOND

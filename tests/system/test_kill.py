@@ -75,6 +75,7 @@ def address(state: Path) -> str:
 
 async def until_killed(program: Program, load: Load | None, point: Point) -> None:
     """Let the load work until the point is reached."""
+    code = 0
     async with anyio.create_task_group() as group:
         if load is not None:
             group.start_soon(load.run)
@@ -101,10 +102,9 @@ async def rest(state: Path, history: History) -> None:
 @pytest.mark.parametrize("point", PROCESS.values(), ids=PROCESS)
 async def test_all_that_was_promised_outlives_the_process(tmp_path: Path, point: Point) -> None:
     history = History()
-    async with running(
-        *point.command, state=tmp_path, settings=SETTINGS, wait=point.since == "ready"
-    ) as program:
-        if point.since == "start":
+    at_start = point.since == "start"
+    async with running(*point.command, state=tmp_path, settings=SETTINGS, wait=not at_start) as program:
+        if at_start:
             await until_killed(program, None, point)
         else:
             bus = await NatsBus.open(address(tmp_path), name="load")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import sqlite3
 from contextlib import closing
@@ -47,7 +48,7 @@ async def check(state: Path, bus: NatsBus, history: History) -> None:
 
 
 async def check_promises(state: Path, bus: NatsBus, history: History) -> None:
-    """A command asked again gets the same answer; an answer with a PubAck was handled."""
+    """Ask every command again: the same answer; and what has a PubAck was handled."""
     wrong: list[tuple[str, bytes, bytes]] = []
 
     async def again(asked: tuple[str, bytes], answer: bytes | None) -> None:
@@ -110,10 +111,9 @@ async def mailbox(bus: NatsBus, agent: str, assignment: int) -> dict[str, Any] |
 
 def check_leases(state: Path) -> None:
     """At no commit had a task two owners; a missed promise has one successor; epochs only grow."""
-    held = rows(
-        state, "SELECT task_id, epoch, assigned_at, ended_at FROM assignments ORDER BY task_id, epoch"
-    )
-    for (task, epoch, _, ended_at), (other, newer, assigned_at, _) in zip(held, held[1:], strict=False):
+    leases = "SELECT task_id, epoch, assigned_at, ended_at FROM assignments ORDER BY task_id, epoch"
+    for earlier, later in itertools.pairwise(rows(state, leases)):
+        (task, epoch, _, ended_at), (other, newer, assigned_at, _) = earlier, later
         assert task != other or (newer == epoch + 1 and ended_at is not None and ended_at <= assigned_at)
     missed = """
         SELECT a.id, count(s.id) FROM assignments a LEFT JOIN assignments s ON s.previous_id = a.id
