@@ -175,9 +175,10 @@ async def test_the_assignment_of_another_does_not_exist(world: World) -> None:
     assert (await world.lease(task)).status == "pending"
 
 
-async def test_names_are_the_same_whatever_their_case(world: World) -> None:
+async def test_a_name_is_taken_whatever_its_case_and_spoken_as_it_is_registered(world: World) -> None:
     task, lease = await world.given("Ann")
-    assert (await world.says("aNN", "ack", lease)).accepted
-    assert (await world.lease(task)).status == "acknowledged"
+    with pytest.raises(Refused, match="do you mean Ann"):
+        await world.says("aNN", "ack", lease)
+    assert (await world.lease(task)).status == "pending"
     with pytest.raises(Refused, match="409 exists"):
         await world.agent("ANN")
