@@ -75,7 +75,16 @@ class Runtime:
             ensure=self.ensure,
         )
         self.context = Context(
-            ports.ledger, ports.bus, ports.clock, self.outbox, ports.root, ports.batch, ports.streams
+            ledger=ports.ledger,
+            bus=ports.bus,
+            clock=ports.clock,
+            outbox=self.outbox,
+            root=ports.root,
+            batch=ports.batch,
+            streams=ports.streams,
+            process=ports.process,
+            services="+".join(service.name for service in services),
+            hold_gap_us=ports.hold_gap_us,
         )
         self.worker = Worker(ledger=ports.ledger, outbox=self.outbox, clock=ports.clock, casts=self.casts)
         self.duties = {
@@ -240,12 +249,14 @@ class Runtime:
 
     async def _stamp(self, stop: anyio.Event) -> None:
         """Say once a second that this process has a live bus."""
-        names = "+".join(service.name for service in self.services)
         while not stop.is_set():
             if self.ports.bus.connected:
                 try:
                     await self.ports.ledger.stamp(
-                        self.ports.process, names, self.ports.clock.now(), gap_us=self.ports.hold_gap_us
+                        self.ports.process,
+                        self.context.services,
+                        self.ports.clock.now(),
+                        gap_us=self.ports.hold_gap_us,
                     )
                 except StoreFaultError as error:
                     log.warning("store.fault", stamping=self.ports.process, reason=str(error))

@@ -36,6 +36,9 @@ class Context(Struct, frozen=True):
     root: str
     batch: int  # messages or due rows that one transaction takes at most
     streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
+    process: str  # under this name it stamps
+    services: str  # the names of all services of this process
+    hold_gap_us: int  # a longer gap in everybody's stamps counts against nobody
 
 
 class Request(Struct, frozen=True):

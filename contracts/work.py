@@ -307,8 +307,8 @@ class Ledger(Protocol):
         """Say that this process has a live bus; a gap over `gap_us` in everybody's stamps is a hold."""
         ...
 
-    async def answered(self, until: int) -> None:
-        """Say up to when the answers on the bus have been handled."""
+    async def answered(self, until: int, *, process: str, service: str, now: int, gap_us: int) -> None:
+        """Say up to when the answers on the bus have been handled; stamps first, in the same transaction."""
         ...
 
     async def forget(self, table: str, before: int, limit: int) -> int:

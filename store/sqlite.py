@@ -99,9 +99,9 @@ class SqliteStore:
         """Say that this process has a live bus; a longer gap in everybody's stamps is a hold."""
         await self._transact(lambda: upkeep.stamp(self._queries, process, service, now, gap_us))
 
-    async def answered(self, until: int) -> None:
-        """Say up to when the answers on the bus have been handled."""
-        await self._transact(lambda: upkeep.answered(self._queries, until))
+    async def answered(self, until: int, *, process: str, service: str, now: int, gap_us: int) -> None:
+        """Say up to when the answers on the bus have been handled; stamps first, in the same transaction."""
+        await self._transact(lambda: upkeep.answered(self._queries, until, process, service, now, gap_us))
 
     async def forget(self, table: str, before: int, limit: int) -> int:
         """Delete at most `limit` rows of `table` older than `before`; return how many went."""

@@ -54,8 +54,15 @@ def stamp(catalogue: Catalogue, process: str, service: str, now: int, gap_us: in
     yield Write(catalogue["stamp_process"], [bound(catalogue["stamp_process"], row)])
 
 
-def answered(catalogue: Catalogue, until: int) -> Course[None]:
-    """Write up to when the answers have been handled."""
+def answered(
+    catalogue: Catalogue, until: int, process: str, service: str, now: int, gap_us: int
+) -> Course[None]:
+    """Write up to when the answers have been handled, after the stamp.
+
+    Who moves `answers_until` over an outage lets deadlines in it be judged: the hold must stand by then, and
+    no order of independent loops, let alone of processes, would promise that.
+    """
+    yield from stamp(catalogue, process, service, now, gap_us)
     row = {"key": "answers_until", "value": str(until)}
     yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
 

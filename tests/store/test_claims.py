@@ -49,6 +49,7 @@ def ping(view: View, row_id: int, now: int) -> Changes:
 
 
 PINGS = Claim(query="claim_pings", rows="assignments", decide=ping)
+STAMP: dict[str, Any] = {"process": "p1", "service": "pinger", "now": NOW, "gap_us": MINUTE}
 
 
 def order_of(seen: list[int]) -> Claim:
@@ -131,11 +132,11 @@ async def test_deadlines_wait_for_answers_that_are_on_their_way(store: SqliteSto
     await store.claim(claim, NOW + 9)
     assert seen == [2, 3]  # nobody has said yet up to when answers are handled
     seen.clear()
-    await store.answered(NOW + 2)
+    await store.answered(NOW + 2, **STAMP)
     await store.claim(claim, NOW + 9)
     assert seen == [1, 2, 3]
     seen.clear()
-    await store.answered(NOW + 9)
+    await store.answered(NOW + 9, **STAMP)
     await store.claim(claim, NOW + 9)
     assert seen == [1, 2, 3, 4]
 

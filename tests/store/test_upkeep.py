@@ -34,7 +34,7 @@ async def test_a_gap_in_everybody_s_stamps_is_a_hold(store: SqliteStore) -> None
         ("p1", "pinger", NOW, NOW + 8 * SECOND),
         ("p2", "monitor", NOW + 4 * SECOND, NOW + 14 * SECOND),
     ]
-    await store.answered(NOW + 3)
+    await store.answered(NOW + 3, process="p1", service="pinger", now=NOW, gap_us=SECOND)
     clocks = await get(store, Needs(clocks=True))
     assert (clocks.holds, clocks.answers_until) == ([hold], NOW + 3)
     assert (await get(store, Needs())).holds == ()
@@ -182,7 +182,7 @@ async def test_a_restored_store_begins_a_new_life(store: SqliteStore, path: Path
         bump(2, status="waiting"),
         unit(Changes(posts=(ping_post(1, 1), ping_post(2, 1), ping_post(3, None)))),
     )
-    await store.answered(NOW)
+    await store.answered(NOW, process="p1", service="pinger", now=NOW, gap_us=SECOND)
     before = await store.incarnation()
     backup, place = tmp_path / "backup.db", tmp_path / "restored.db"
     backups.backup(path, backup)
