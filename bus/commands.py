@@ -178,6 +178,13 @@ class ListenerLoop:
     async def flush(self) -> None:
         """Hand over what has come."""
         taken, self._newest = self._newest, {}
+        try:
+            await self._hand_over(taken)
+        except StoreFaultError:
+            self._newest = taken | self._newest  # what the store could not take now it takes later
+            raise
+
+    async def _hand_over(self, taken: dict[str, Delivery]) -> None:
         read = [(delivery, self._listener.unit(delivery)) for delivery in taken.values()]
         ready = [(delivery, unit) for delivery, unit in read if unit is not None]
         for start in range(0, len(ready), self._context.batch):
