@@ -1,12 +1,12 @@
 """Escalator: what happens when a clock has run out, and the policies that say so."""
 
-from domain.timers import Timers
 from msgspec import Struct
 
 from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import escalation, policies
+from domain.timers import Timers
 
 POLICIES = Lookup(query="list_policies")
 
