@@ -40,7 +40,7 @@ check: lint types imports verify test ## All that a change must pass
 
 lint: $(READY)
 	@$(call quiet, $(BIN)/ruff format --check .)
-	@$(call quiet, $(BIN)/ruff check .)
+	@$(call quiet, $(BIN)/ruff check --no-cache .)
 
 types: $(READY)
 	@$(call quiet, $(BIN)/mypy)
