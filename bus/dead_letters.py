@@ -1,4 +1,4 @@
-"""Dead letters: read from their stream, replayed to where they came from."""
+"""Dead letters: how one is cut down, read from its stream, and replayed to where it came from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus.api import Outgoing
 from contracts.codec import encode
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from bus.service import Context, Request
 
 API_TIMEOUT_S = 5.0
+
+
+def shortened(letter: DeadLetter) -> DeadLetter | None:
+    """Return the letter without its body, for a stream that refuses it whole; None: there is no body."""
+    if not letter.body and not letter.body_base64:
+        return None
+    size = len(letter.body.encode()) or len(letter.body_base64) * 3 // 4
+    reason = f"{letter.reason} (the body of {size} bytes was refused by the stream of dead letters)"
+    return structs.replace(letter, body="", body_base64="", reason=reason)
 
 
 class _Stored(Struct):

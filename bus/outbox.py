@@ -1,6 +1,7 @@
 """Publishing: what was committed goes to the bus at once, from memory; the row goes after the PubAck.
 
-What cannot be published now stays in the store, where service `relay` finds it. Nothing is ever published
+What cannot be published now stays in the store, where service `relay` finds it; what the stream refuses for
+good becomes a dead letter. Nothing is ever published
 that was not committed, and a late ping is read again first, so that no answered ping leaves.
 """
 
@@ -13,20 +14,25 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
+from bus import dead_letters
 from bus.api import BusError, BusTimeout, NoStream, Outgoing
 from bus.supervise import mend
+from contracts.codec import decode, instant, readable
+from contracts.messages import DeadLetter
 from contracts.work import Ledger, Post, StoreFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from bus.api import Bus, Clock
+    from bus.api import Bus, Clock, Refused
 
 log = structlog.get_logger(__name__)
 
 QUEUE_POSTS_MAX: Final = 50_000  # beyond it rows wait in the store for the relay's sweep
 BATCH_POSTS_MAX: Final = 1_000
 LATE_US: Final = 5_000_000
+REASON_CHARS_MAX: Final = 2_000
+ILL_STREAM: Final = frozenset({10_060, 10_109})  # another's stream takes it, or it is sealed: no post's fault
 RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -111,17 +117,40 @@ class Outbox:
             items = [self.outgoing(post, trace) for post, trace in posts]
             refused = await self._bus.publish_batch(items, stream=self._stream_name(stream))
             lost = {refusal.index for refusal in refused}
-            for refusal in refused:
-                self.refused += 1
-                log.error(
-                    "post.refused",
-                    subject=items[refusal.index].subject,
-                    code=refusal.code,
-                    reason=refusal.reason,
-                )
             taken = [post for index, (post, _) in enumerate(posts) if index not in lost]
             self.published += len(taken)
             await self._ledger.confirm(taken, self._clock.now())
+            for refusal in refused:
+                await self._refuse(posts[refusal.index][0], refusal)
+
+    async def _refuse(self, post: Post, refusal: Refused) -> None:
+        """Let a dead letter take the place of what the stream will never store; else it is sent for ever."""
+        self.refused += 1
+        log.error("post.refused", subject=post.subject, code=refusal.code, reason=refusal.reason)
+        if refusal.code in ILL_STREAM:
+            return  # the relay sends it again, when somebody has mended the stream
+        letter = self._letter(post, refusal)
+        if letter is None:
+            log.critical("dead_letter.lost", subject=post.subject, reason=refusal.reason, body=post.body)
+        buried = await self._ledger.bury(post, letter, self._clock.now())
+        self.put(buried.posts)
+
+    def _letter(self, post: Post, refusal: Refused) -> DeadLetter | None:
+        """Return what is kept of a refused post; of a refused letter, that letter without the body."""
+        if post.stream == "DLQ":
+            return dead_letters.shortened(decode(post.body, DeadLetter, bytes_max=len(post.body)))
+        text, base64 = readable(post.body)
+        return DeadLetter(
+            source="message",
+            stream=self._stream_name(post.stream),
+            consumer="outbox",
+            subject=f"{self._root}.{post.subject}",
+            reason=f"refused by the stream: {refusal.reason} ({refusal.code})"[:REASON_CHARS_MAX],
+            tries=1,
+            at=instant(self._clock.now()),
+            body=text,
+            body_base64=base64,
+        )
 
     async def _still_true(self, batch: list[tuple[Post, str]]) -> list[tuple[Post, str]]:
         """Leave out late pings that were answered, withdrawn or sent meanwhile."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct, structs
 
 from contracts.errors import Problem
+from contracts.messages import DeadLetter
 from contracts.records import (
     Agent,
     Assignment,
@@ -273,6 +274,10 @@ class Ledger(Protocol):
 
     async def confirm(self, posts: Sequence[Post], now: int) -> None:
         """Delete outbox rows that the bus has confirmed, each at the version that was sent."""
+        ...
+
+    async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:
+        """Put a letter in the place of an outbox row that the bus refuses for good, and say so."""
         ...
 
     async def unsent(self, older_than: int, limit: int) -> list[Post]:

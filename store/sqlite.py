@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import anyio
 
 from contracts.errors import UnavailableError
+from contracts.messages import DeadLetter
 from contracts.work import Claim, Committed, Failed, Post, StoreFaultError, Unit
 from store import batch, upkeep
 from store.connection import Link, Owner
@@ -55,6 +56,10 @@ class SqliteStore:
         """Delete outbox rows that the bus has confirmed, each at the version that was sent."""
         if posts:
             await self._transact(lambda: upkeep.confirm(self._queries, posts, now), len(posts))
+
+    async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:
+        """Put a letter in the place of an outbox row that the bus refuses for good, and say so."""
+        return await self._transact(lambda: upkeep.bury(self._queries, post, letter, now, self._rng))
 
     async def unsent(self, older_than: int, limit: int) -> list[Post]:
         """Return outbox rows created before `older_than`, oldest first."""

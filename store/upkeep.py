@@ -136,6 +136,30 @@ def quarantine(catalogue: Catalogue, failed: Failed, now: int, rng: Rng) -> Cour
     return (yield from _state(catalogue, life, now, fact, post))
 
 
+def bury(
+    catalogue: Catalogue, post: Post, letter: DeadLetter | None, now: int, rng: Rng
+) -> Course[Committed]:
+    """Delete a post that no try will get through; if there is a letter, it takes its place."""
+    gone: int = yield Write(catalogue["delete_post"], [(post.id, post.version)])
+    if not gone:
+        return Committed()  # replaced or buried meanwhile
+    life = yield from load_life(catalogue, rng)
+    posts: tuple[Post, ...] = ()
+    reason = "its dead letter was refused too"
+    if letter is not None:
+        reason = letter.reason[:_REASON_CHARS_MAX]
+        stands_for = Post(
+            stream="DLQ",
+            subject=subjects.dead_letter(letter.stream, letter.consumer),
+            message_id=f"dlq:{life.incarnation}:outbox:{post.id}:{post.version}",
+            body=encode(letter),
+            created_at=now,
+        )
+        posts = (stands_for,)
+    fact = _fact("system", "outbox", "post_refused", 0, subject=post.subject, reason=reason)
+    return (yield from _state(catalogue, life, now, fact, *posts))
+
+
 def release(catalogue: Catalogue, table: str, row: int, now: int, rng: Rng) -> Course[Committed]:
     """Put a quarantined row back into its due columns, now."""
     query = catalogue[f"release_{table}"]
