@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import structlog
 
-from bus import trace
+from bus import dead_letters, trace
 from bus.api import BusTimeout, BusUnavailable, NoStream, Outgoing
 from bus.service import Delivery
 from bus.supervise import mend
@@ -134,16 +134,31 @@ class InboxLoop:
             body=text,
             body_base64=base64,
         )
-        subject = f"{self._context.root}.{subjects.dead_letter(self._stream, self._inbox.durable)}"
-        item = Outgoing(subject, encode(letter), f"dlq:{self._stream}:{message.seq}:{message.at_us}")
         try:
-            await self._bus.publish_batch([item], stream=self._context.streams("DLQ"))
+            stored = await self._store(letter, f"dlq:{self._stream}:{message.seq}:{message.at_us}")
         except BusUnavailable as error:
             log.warning("dead_letter.delayed", subject=message.subject, reason=str(error))
             message.nak(GIVE_BACK_S)
             if isinstance(error, NoStream | BusTimeout):
                 await mend(self._ensure)
             return
+        if not stored:
+            message.nak(GIVE_BACK_S)  # it is the only copy
+            return
         message.term()
         self.dead += 1
         log.error("dead_letter.written", subject=message.subject, reason=reason, tries=tries)
+
+    async def _store(self, letter: DeadLetter, message_id: str) -> bool:
+        """Store a letter, or what is left of it without the body when it is refused whole."""
+        subject = f"{self._context.root}.{subjects.dead_letter(self._stream, self._inbox.durable)}"
+        versions = ((message_id, letter), (f"{message_id}:short", dead_letters.shortened(letter)))
+        for name, version in versions:
+            if version is None:
+                continue
+            item = Outgoing(subject, encode(version), name)
+            refused = await self._bus.publish_batch([item], stream=self._context.streams("DLQ"))
+            if not refused:
+                return True
+            log.error("dead_letter.refused", subject=letter.subject, reason=refused[0].reason)
+        return False
