@@ -57,6 +57,7 @@ class Outbox:
         self._stream_name = stream_name
         self._ensure = ensure
         self._queue: deque[tuple[Post, str]] = deque()
+        self._queued: set[tuple[int, int]] = set()  # (id, version) of what is in the queue
         self._bell = anyio.Event()
         self._busy = False
         self.published = 0
@@ -68,8 +69,10 @@ class Outbox:
 
     def put(self, posts: Sequence[Post], trace: str = "") -> None:
         """Queue committed posts; never blocks, and forgets what the relay will find anyway."""
-        room = QUEUE_POSTS_MAX - len(self._queue)
-        self._queue.extend((post, trace) for post in posts[: max(room, 0)])
+        for post in posts[: max(QUEUE_POSTS_MAX - len(self._queue), 0)]:
+            if (post.id, post.version) not in self._queued:  # the relay finds again what waits here
+                self._queued.add((post.id, post.version))
+                self._queue.append((post, trace))
         if posts:
             self._bell.set()
 
@@ -80,13 +83,13 @@ class Outbox:
             if not self._queue:
                 await self._wait(stop)
                 continue
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_POSTS_MAX))]
+            batch = self._take()
             self._busy = True
             try:
                 await self._send(batch)
                 tries = 0
             except (BusError, StoreFaultError) as error:
-                self._queue.extendleft(reversed(batch))
+                self._put_back(batch)
                 log.warning("outbox.delayed", waiting=len(self._queue), reason=str(error))
                 if isinstance(error, NoStream | BusTimeout):
                     # with somebody listening to the subject, a stream that is gone shows as silence only
@@ -97,6 +100,17 @@ class Outbox:
                 tries += 1
             finally:
                 self._busy = False
+
+    def _take(self) -> list[tuple[Post, str]]:
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_POSTS_MAX))]
+        self._queued.difference_update((post.id, post.version) for post, _ in batch)
+        return batch
+
+    def _put_back(self, batch: list[tuple[Post, str]]) -> None:
+        """Put what could not be sent first in the queue, except what was found and queued again meanwhile."""
+        fresh = [entry for entry in batch if (entry[0].id, entry[0].version) not in self._queued]
+        self._queued.update((post.id, post.version) for post, _ in fresh)
+        self._queue.extendleft(reversed(fresh))
 
     async def _wait(self, stop: anyio.Event) -> None:
         self._bell = anyio.Event()
