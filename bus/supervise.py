@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+WELL_S: Final = 60.0  # a loop that ran so long had got over its last failure
 
 
 async def mend(ensure: Callable[[], Awaitable[None]]) -> None:
@@ -38,6 +39,7 @@ class Supervisor:
         """Run `loop` until it returns with `stop` set."""
         failures = 0
         while True:
+            began = anyio.current_time()
             try:
                 await loop(self._stop)
             except (ConsumerGone, NoStream) as error:
@@ -50,6 +52,8 @@ class Supervisor:
             if self._stop.is_set():
                 return
             self.restarts += 1
+            if anyio.current_time() - began >= WELL_S:
+                failures = 0
             with anyio.move_on_after(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]):
                 await self._stop.wait()
             failures += 1
