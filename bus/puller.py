@@ -23,6 +23,7 @@ HEARTBEAT_S: Final = 5.0
 SILENCE_S: Final = 12.0  # two heartbeats and a bit: the request is lost
 BACKOFF_S: Final = 0.25
 LOOK_S: Final = 1.0
+LAST_WORDS_S: Final = 2.0  # what a server that is gone may keep us waiting
 NOT_FOUND: Final = 404
 SHORT_TOKENS: Final = 9
 NANOSECONDS: Final = 1_000_000_000
@@ -88,7 +89,8 @@ class StandingPuller:
         with anyio.CancelScope(shield=True):
             if self._on_back in self._client.on_back:
                 self._client.on_back.remove(self._on_back)
-            await self._stop_listening()
+            with anyio.move_on_after(LAST_WORDS_S):
+                await self._stop_listening()
             for message in [*self._taken.values(), *self._buffer]:
                 self._client.post(message.reply, b"-NAK")
             self._buffer.clear()
