@@ -7,10 +7,10 @@ import pytest
 from msgspec import Struct
 
 from bus.nats import NatsBus
-from tests.support.nats import connected, until
+from tests.support.nats import connected
 from tests.support.processes import Program, running
 from tests.system.load import History, Load
-from tests.system.truth import check
+from tests.system.truth import check, until
 
 DRIVER = str(Path(__file__).with_name("killed.py"))
 SETTINGS = {"durability": "relaxed"}  # a killed process loses nothing either way, and the disk is shared

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,28 @@ from typing import Any
 import anyio
 
 from bus.nats import NatsBus
-from tests.support.nats import until
 from tests.system.load import History
 
 STORE = "rollcall.db"
+LOOK_S = 0.02
+PATIENCE_S = 30.0
 
 
 def rows(state: Path, query: str, *params: object) -> list[tuple[Any, ...]]:
     """Read the file with other eyes than the store's own."""
     with closing(sqlite3.connect(f"file:{state / STORE}?mode=ro", uri=True, timeout=10)) as file:
         return file.execute(query, params).fetchall()
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until it holds, looking now and then: other processes need the machine more than we do."""
+    with anyio.fail_after(PATIENCE_S):
+        while True:
+            holds = condition()
+            if await holds if isinstance(holds, Awaitable) else holds:
+                return
+            with anyio.move_on_after(LOOK_S):
+                await anyio.Event().wait()
 
 
 async def at_rest(state: Path, bus: NatsBus) -> None:
