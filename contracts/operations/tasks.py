@@ -8,6 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from contracts.limits import (
     IMPORT_BYTES_MAX,
     IMPORT_TASKS_MAX,
+    NOTE_CHARS_MAX,
+    TEXT_PATTERN,
     Capabilities,
     Count,
     Dependencies,
@@ -129,7 +131,7 @@ class CommentParams(Params, frozen=True, kw_only=True):
     """Remark something on a task."""
 
     task: Id
-    text: Annotated[str, Meta(min_length=1, max_length=2000)]
+    text: Annotated[str, Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN)]
 
 
 TASK = Noun("task", "assigner")

@@ -96,6 +96,26 @@ async def test_a_shorter_one_is_no_hold(tmp_path: Path) -> None:
         assert (await world.lease(task)).agent == "Ruto"
 
 
+async def test_an_outage_makes_nobody_suspect(tmp_path: Path) -> None:
+    """Whoever could not be heard was not silent; once the bus is back, everybody gets one TTL to be heard."""
+    async with open_world(tmp_path, gap_us=TTL_US) as world:
+        names = [f"a{number}" for number in range(10)]
+        for name in names:
+            await world.agent(name, beats="required")
+            await world.asks(name, "agent.join", session="s1")
+        await world.forward(seconds=80)
+        await world.cut_off()
+        await world.forward(minutes=5)
+        await world.join_again()
+        assert {(await world.who(name)).status for name in names} == {"ready"}
+        await world.forward(seconds=88)
+        for name in names[1:]:
+            await world.asks(name, "agent.join", session="s1")
+        await world.forward(seconds=4)
+        assert {(await world.who(name)).status for name in names[1:]} == {"ready"}
+        assert (await world.who(names[0])).status == "suspect"
+
+
 async def test_pings_missed_in_an_outage_are_not_repaid(world: World) -> None:
     _, lease = await world.given("a1", accept_minutes=600)
     await world.forward(minutes=20)
