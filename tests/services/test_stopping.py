@@ -82,7 +82,7 @@ async def test_who_knocks_while_the_doors_close_is_answered(
         group.start_soon(world.stop)
         await until(world.house.stopping.is_set)
         reply = await world.raw("cmd.assigner.task-add.tester", b'{"title":"late"}')
-    assert "Nats-Service-Error-Code" not in reply.headers
+        assert "Nats-Service-Error-Code" not in reply.headers
 
 
 async def test_a_stop_sends_every_outcome_that_was_committed(
