@@ -32,7 +32,8 @@ down: $(READY) ## Stop them
 
 test: $(READY) $(JS) ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -q -n auto --cov --cov-report= --durations=5 --durations-min=2
+	@$(BIN)/pytest -q -n auto --ignore=tests/system --cov --cov-report= --durations=5 --durations-min=2
+	@$(BIN)/pytest -q -n auto tests/system --durations=3 --durations-min=5 # kill -9 is not to be measured
 	@$(call quiet, $(BIN)/coverage report --fail-under=$(GOAL))
 	@$(call quiet, $(BIN)/coverage report --fail-under=100 --include='domain/*')
 
