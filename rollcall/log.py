@@ -3,16 +3,20 @@
 Events are named in the past tense (`ping.sent`), with what they are about as keys (`task_id`, `agent`).
 """
 
+import io
 import logging
 import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 MASK: Final = "***"
 _SECRET_KEY: Final = re.compile(
@@ -37,7 +41,7 @@ def setup(level: str = "info", form: str = "auto", *, stream: BinaryIO | None = 
     structlog.configure(
         processors=_processors(console=console),
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.BytesLoggerFactory(stream or sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(stream or _StandardError()),
         cache_logger_on_first_use=stream is None,
     )
     # asyncio and nats-py speak through the standard library: one form for all that is written
@@ -102,6 +106,18 @@ def _one_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _to_bytes(_logger: Any, _method: str, text: str | MutableMapping[str, Any]) -> bytes:
     return str(text).encode(errors="backslashreplace")
+
+
+class _StandardError(io.BytesIO):
+    """Standard error as it is when a line is written: a logger outlives who redirected it."""
+
+    def write(self, line: "ReadableBuffer", /) -> int:
+        """Write to where standard error leads now."""
+        return sys.stderr.buffer.write(line)
+
+    def flush(self) -> None:
+        """Flush where standard error leads now."""
+        sys.stderr.buffer.flush()
 
 
 class _Forward(logging.Handler):

@@ -110,6 +110,22 @@ def test_auto_is_json_where_nobody_watches_and_goes_to_standard_error() -> None:
     assert done.stdout == b""
 
 
+def test_a_logger_follows_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirected() -> io.BytesIO:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO()))
+        return sys.stderr.buffer  # type: ignore[return-value]
+
+    first = redirected()
+    setup()
+    logger = structlog.get_logger()
+    logger.info("task.done")  # bound for good with its first line
+    assert b"task.done" in first.getvalue()
+    first.close()
+    second = redirected()
+    logger.info("task.gone")
+    assert b"task.gone" in second.getvalue()
+
+
 def test_colours_are_for_who_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = logged("console")
