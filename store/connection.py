@@ -88,39 +88,6 @@ class ThreadLink:
         self._connection._thread.join()  # noqa: SLF001 - as above
 
 
-class InlineLink:
-    """A connection without a thread: for a simulator, where every step must be the loop's own."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Wrap an open connection; use `open`."""
-        self._connection = connection
-
-    @classmethod
-    async def open(cls, path: Path, setup: Setup) -> "InlineLink":
-        """Open the file and make it ready."""
-        # no waiting for a lock: whoever holds it could not run meanwhile
-        connection = sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=STATEMENTS_KEPT)
-        try:
-            setup(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection)
-
-    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Give way once, then run the function."""
-        await asyncio.sleep(0)
-        return work(self._connection)
-
-    async def close(self) -> None:
-        """Close."""
-        self._connection.close()
-
-    def abandon(self) -> None:
-        """Close; an open transaction is rolled back."""
-        self._connection.close()
-
-
 class _Job:
     """A transaction that waits for its turn."""
 

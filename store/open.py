@@ -1,12 +1,13 @@
 """Opening a store: the file is made ready, and what every store begins with is written."""
 
 import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from contracts.records import Agent, Policy, PolicyStep
 from contracts.work import Changes, Committed, Fact, Lookup, Needs, Unit, View
-from store.connection import InlineLink, ThreadLink
+from store.connection import Link, Setup, ThreadLink
 from store.errors import StoreError
 from store.file import Durability, place, prepare, tune_reader
 from store.sqlite import SqliteStore
@@ -28,21 +29,20 @@ async def open_store(
     main_capacity: int = 10,
     main_timeout_us: int = _MAIN_TIMEOUT_US,
     rng: Rng | None = None,
-    inline: bool = False,
+    open_link: Callable[[Path, Setup], Awaitable[Link]] = ThreadLink.open,
 ) -> SqliteStore:
     """Open the store at `path`, creating it where there is none; raises StoreError when it may not be used.
 
-    `inline` is for a simulator: no threads, every call is a step of the event loop.
+    A simulator has its own `open_link`: no threads, every call is a step of the event loop.
     """
     path = Path(path)
     dice = random.SystemRandom() if rng is None else rng
     place(path)
-    kind = InlineLink if inline else ThreadLink
-    writing = await kind.open(
+    writing = await open_link(
         path, lambda connection: prepare(connection, path, durability=durability, rng=dice)
     )
     try:
-        reading = await kind.open(path, tune_reader)
+        reading = await open_link(path, tune_reader)
     except BaseException:
         writing.abandon()
         raise

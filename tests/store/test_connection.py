@@ -21,6 +21,7 @@ from store.errors import StatementError
 from store.open import open_store
 from store.sqlite import SqliteStore
 from store.statements import Course, Fetch, Mark
+from tests.support.inline import InlineLink
 from tests.support.store import NOW, bump, do, fill, get, get_lease, remark, sql, task, unit
 
 ROOT = Path(__file__).parents[2]
@@ -194,7 +195,7 @@ async def test_a_process_killed_inside_a_transaction_leaves_nothing_half_done(
 
 @pytest.fixture
 async def inline(path: Path) -> AsyncIterator[SqliteStore]:
-    found = await open_store(path, now=NOW, rng=random.Random(1), inline=True)
+    found = await open_store(path, now=NOW, rng=random.Random(1), open_link=InlineLink.open)
     yield found
     await found.close()
 

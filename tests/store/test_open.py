@@ -21,6 +21,7 @@ from store.file import APPLICATION_ID, CHECKED_BYTES_MAX, file_system, migrate, 
 from store.open import MAIN_CAPABILITIES, open_store
 from store.sql import Migration, migrations, open_hints, schema
 from store.sqlite import SqliteStore
+from tests.support.inline import InlineLink
 from tests.support.store import MINUTE, NOW, agent, do, get, sql, unit
 
 ROOT = Path(__file__).parents[2]
@@ -247,7 +248,7 @@ async def test_a_lock_at_the_start_is_refused_with_a_word(store: SqliteStore, pa
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreRefusedError, match="another process"):
-            await open_store(path, now=NOW, inline=True)  # which does not wait
+            await open_store(path, now=NOW, open_link=InlineLink.open)  # which does not wait
 
 
 def shape(connection: sqlite3.Connection) -> dict[str, str]:
@@ -314,6 +315,6 @@ async def test_what_cannot_be_begun_is_closed_again(path: Path, monkeypatch: pyt
     with pytest.raises(ZeroDivisionError):
         await open_store(path, now=NOW)
     with pytest.raises(ZeroDivisionError):
-        await open_store(path, now=NOW, inline=True)
+        await open_store(path, now=NOW, open_link=InlineLink.open)
     assert os.access(path, os.W_OK)
     assert sql_files.queries("sqlite")
