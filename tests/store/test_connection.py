@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from contracts.work import Changes, Committed, Failed, Needs, StoreFaultError, View
-from store.connection import Owner
+from store.connection import Owner, ThreadLink
 from store.driver import commit_together, judged
 from store.errors import StatementError
 from store.open import open_store
@@ -209,9 +209,11 @@ async def test_a_store_without_threads_does_the_same(inline: SqliteStore) -> Non
     await inline.checkpoint()
 
 
-@pytest.mark.parametrize("without_threads", [True, False], ids=["inline", "threads"])
-async def test_an_abandoned_store_leaves_what_was_committed(path: Path, *, without_threads: bool) -> None:
-    store = await open_store(path, now=NOW, inline=without_threads)
+@pytest.mark.parametrize("kind", [InlineLink, ThreadLink])
+async def test_an_abandoned_store_leaves_what_was_committed(
+    path: Path, *, kind: type[InlineLink | ThreadLink]
+) -> None:
+    store = await open_store(path, now=NOW, open_link=kind.open)
     await fill(store, 1)
     lock = await store._writing.call(lambda connection: connection.execute("BEGIN IMMEDIATE"))
     assert lock is not None

@@ -38,7 +38,7 @@ class InlineLink:
 
 
 def connected(path: Path, setup: Setup) -> sqlite3.Connection:
-    """Return a connection made ready; it never waits for a lock, for whoever has it could not run meanwhile."""
+    """Return a connection made ready; it never waits for a lock: whoever has it could not run meanwhile."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=STATEMENTS_KEPT)
     try:
         setup(connection)
