@@ -18,6 +18,7 @@ from bus.duties import ChoreLoop, DutyLoop
 from bus.endpoints import MicroEndpoint, MicroService
 from bus.inboxes import InboxLoop
 from bus.outbox import Outbox
+from bus.pulse import Pulse
 from bus.service import Context
 from bus.supervise import Supervisor
 from bus.work import Casts, Worker
@@ -39,7 +40,6 @@ log = structlog.get_logger(__name__)
 
 STOP_S: Final = 10.0
 DOOR_S: Final = 2.0
-STAMP_S: Final = 1.0
 LEFTOVERS_MAX: Final = 2_000  # the rest is the relay's
 
 
@@ -55,7 +55,7 @@ class Ports(Struct, frozen=True, kw_only=True):
     process: str  # unique to this process
     version: str
     batch: int = 500
-    hold_gap_us: int = 90_000_000  # one TTL: a longer gap without a live bus counts against nobody
+    hold_gap_us: int = 90_000_000  # one TTL: a longer gap without a live bus may count against nobody
 
 
 class Runtime:
@@ -74,6 +74,14 @@ class Runtime:
             stream_name=ports.streams,
             ensure=self.ensure,
         )
+        self.pulse = Pulse(
+            bus=ports.bus,
+            ledger=ports.ledger,
+            clock=ports.clock,
+            process=ports.process,
+            services="+".join(service.name for service in services),
+            gap_us=ports.hold_gap_us,
+        )
         self.context = Context(
             ledger=ports.ledger,
             bus=ports.bus,
@@ -82,9 +90,7 @@ class Runtime:
             root=ports.root,
             batch=ports.batch,
             streams=ports.streams,
-            process=ports.process,
-            services="+".join(service.name for service in services),
-            hold_gap_us=ports.hold_gap_us,
+            pulse=self.pulse,
         )
         self.worker = Worker(ledger=ports.ledger, outbox=self.outbox, clock=ports.clock, casts=self.casts)
         self.duties = {
@@ -112,7 +118,7 @@ class Runtime:
                         group.start_soon(door.run)
                 group.start_soon(self._publish, flushed)
                 group.start_soon(self._cast)
-                loops.start_soon(supervisor.keep, "stamps", self._stamp)
+                loops.start_soon(supervisor.keep, "pulse", self.pulse.run)
                 group.start_soon(self._send_leftovers)
                 await self.ports.bus.flush()
                 log.info("runtime.ready", services=[service.name for service in self.services])
@@ -246,22 +252,6 @@ class Runtime:
                     await self.ports.bus.publish(subject, body, headers=headers)
                 except BusError as error:
                     log.debug("cast.lost", subject=subject, reason=str(error))
-
-    async def _stamp(self, stop: anyio.Event) -> None:
-        """Say once a second that this process has a live bus."""
-        while not stop.is_set():
-            if self.ports.bus.connected:
-                try:
-                    await self.ports.ledger.stamp(
-                        self.ports.process,
-                        self.context.services,
-                        self.ports.clock.now(),
-                        gap_us=self.ports.hold_gap_us,
-                    )
-                except StoreFaultError as error:
-                    log.warning("store.fault", stamping=self.ports.process, reason=str(error))
-            with anyio.move_on_after(STAMP_S):
-                await stop.wait()
 
 
 def _accepting(commands: CommandLoop, endpoint: Endpoint) -> Callable[[MicroRequest], None]:

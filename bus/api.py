@@ -175,6 +175,11 @@ class Bus(Protocol):
         ...
 
     @property
+    def server(self) -> str:
+        """Which run of which server this connection is on, or was last; "" if it has not said so."""
+        ...
+
+    @property
     def dropped(self) -> int:
         """How many messages were dropped because a handler here was too slow."""
         ...

@@ -79,6 +79,11 @@ class SafeClient(Client):
         self.on_error: list[Callable[[Exception], None]] = []
         self._logged: dict[type[Exception], float] = {}
 
+    @property
+    def server_id(self) -> str:
+        """The server's name for its present run; "" before it has said so."""
+        return str(self._server_info.get("server_id", ""))
+
     def post(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Queue a message without waiting; it is dropped where `publish` would raise."""
         if self.is_closed or self.is_draining_pubs or self._flush_queue is None:

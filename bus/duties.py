@@ -59,7 +59,7 @@ class DutyLoop:
     async def once(self) -> bool:
         """Do one batch of what is due now; True when more may be due."""
         now = self._looked_at = self._context.clock.now()
-        claim = self._duty.claim(now)
+        claim = self._claim(now)
         limit = min(claim.limit, self._context.batch, self._allowance(claim.limit))
         if limit < 1:
             return False
@@ -70,6 +70,14 @@ class DutyLoop:
         for result in results:
             await self._finish(claim, result)
         return len(results) >= limit
+
+    def _claim(self, now: int) -> Claim:
+        claim = self._duty.claim(now)
+        if not self._duty.hears:
+            return claim
+        self._context.pulse.look()  # it may just have woken, before it has read what was said
+        heard = ("heard_since", self._context.pulse.hearing_since)
+        return structs.replace(claim, params=(*claim.params, heard))
 
     async def _finish(self, claim: Claim, result: Committed | Failed) -> None:
         """Hand on what was done; a row that throws alone too leaves the due columns and stops nobody."""

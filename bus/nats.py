@@ -70,6 +70,11 @@ class NatsBus:
         return self.client.is_connected
 
     @property
+    def server(self) -> str:
+        """Which run of which server this connection is on: its id changes at every start."""
+        return self.client.server_id
+
+    @property
     def dropped(self) -> int:
         """How many messages were dropped because a handler here was too slow."""
         return self.client.dropped

@@ -18,6 +18,7 @@ from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Ledger, 
 if TYPE_CHECKING:
     from bus.api import Bus, Clock
     from bus.outbox import Outbox
+    from bus.pulse import Pulse
     from contracts.operations import Operation
 
 
@@ -36,9 +37,7 @@ class Context(Struct, frozen=True):
     root: str
     batch: int  # messages or due rows that one transaction takes at most
     streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
-    process: str  # under this name it stamps
-    services: str  # the names of all services of this process
-    hold_gap_us: int  # a longer gap in everybody's stamps counts against nobody
+    pulse: Pulse
 
 
 class Request(Struct, frozen=True):
@@ -112,6 +111,7 @@ class Duty(Struct, frozen=True, kw_only=True):
     name: str
     claim: Callable[[int], Claim]
     due_query: str | None  # the earliest instant at which something will be due; None: only when rung for
+    hears: bool = False  # judges by what was heard: its claim is told since when (:heard_since) that is all
     per_second_max: int | None = None  # after an outage nothing is repaid with a storm
 
 

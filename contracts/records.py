@@ -243,7 +243,7 @@ class AuditRow(Struct, frozen=True, kw_only=True):
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """A stretch of time in which the bus was down for everybody: it counts against nobody."""
+    """A stretch of time in which nobody could answer, or which never was (a clock that stepped)."""
 
     start_at: int
     end_at: int
@@ -268,9 +268,11 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Process(Struct, frozen=True, kw_only=True):
-    """A process and when it last had a live bus."""
+    """A process, when it last lived, and when and on which server it last had a live bus."""
 
     id: str
     service: str
     started_at: int
-    bus_ok_at: int
+    alive_at: int
+    bus_ok_at: int | None
+    server: str | None

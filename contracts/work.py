@@ -169,7 +169,7 @@ class View(Protocol):
 
     @property
     def holds(self) -> Sequence[Hold]:
-        """Stretches in which the bus was down."""
+        """Stretches that count against nobody."""
         ...
 
     @property
@@ -257,6 +257,17 @@ class Failed(Struct, frozen=True, kw_only=True):
     rows: str | None = None
 
 
+class Stamp(Struct, frozen=True, kw_only=True):
+    """A process says that it lives, and on which server its bus is."""
+
+    process: str
+    service: str
+    now: int
+    server: str | None  # the server's instance, "" if it has not said so; None: this process has no live bus
+    away: bool = False  # the bus was away since the last stamp of this process that was written
+    gap_us: int = 0  # a longer gap in everybody's stamps may be a hold
+
+
 class StoreFaultError(Exception):
     """The store cannot do its work now (locked, full, gone); nothing was written, no message is to blame."""
 
@@ -308,11 +319,15 @@ class Ledger(Protocol):
         """Say up to which number the events have been published again."""
         ...
 
-    async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
-        """Say that this process has a live bus; a gap over `gap_us` in everybody's stamps is a hold."""
+    async def stamp(self, stamp: Stamp) -> None:
+        """Say that this process lives; a gap in which agents could perhaps not answer becomes a hold."""
         ...
 
-    async def answered(self, until: int, *, process: str, service: str, now: int, gap_us: int) -> None:
+    async def hold(self, hold: Hold) -> None:
+        """Let a stretch of time count against nobody."""
+        ...
+
+    async def answered(self, until: int, stamp: Stamp) -> None:
         """Say up to when the answers on the bus have been handled; stamps first, in the same transaction."""
         ...
 

@@ -30,13 +30,18 @@ def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | 
         if row.resume_at is not None:
             return Running("wait_over", row.wait_until, row.wait_until)
         due = held_up(row.wait_until, row.wait_until - timers.wait_limit_us, view.holds)
-        return Running("wait_limit_missed", due, due)
+        return Running("wait_limit_missed", due, _judged_at(due, view, now, timers))
     clock = row.accept_by or row.progress_by
     if clock is None:
         return None
     due = held_up(clock, clock - _length(row, timers), view.holds)
-    handled = view.answers_until is not None and due <= view.answers_until and not never_asked(row)
-    return Running(_missed(row), due, due if handled else max(due, now + timers.recheck_us))
+    return Running(_missed(row), due, _judged_at(due, view, now, timers, asked=not never_asked(row)))
+
+
+def _judged_at(due: int, view: View, now: int, timers: Timers, *, asked: bool = True) -> int:
+    """Return when a promise may be found missed: an answer, or word of an outage, may be on its way."""
+    handled = view.answers_until is not None and due <= view.answers_until and asked
+    return due if handled else max(due, now + timers.recheck_us)
 
 
 def never_asked(row: Assignment) -> bool:

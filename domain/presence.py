@@ -72,7 +72,7 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
     if beat.session is not None and beat.session != known.session:
         raise RejoinRequiredError(f"another session speaks for {known.name} now")
     draft = Draft(view, now, actor=f"agent:{agent}", timers=timers)
-    heard_at = max(min(at, now), known.beat_at or 0)
+    heard_at = max(min(at, now), min(known.beat_at or 0, now))  # in the future: the clock stepped back
     interval_us = max(1, beat.interval_s) * SECOND_US
     put_agent(
         draft,

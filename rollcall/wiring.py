@@ -8,9 +8,11 @@ from importlib.metadata import version
 
 from bus import streams
 from bus.actor import Ports, Runtime
+from bus.api import BusUnavailable
 from bus.client import Access
 from bus.nats import NatsBus
 from bus.service import Service
+from contracts.work import Stamp
 from domain.timers import Timers
 from rollcall.clock import SystemClock
 from rollcall.settings import Settings
@@ -96,9 +98,15 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGe
     async with opened(settings) as store:
         process = f"{os.getpid()}-{secrets.token_hex(3)}"
         name = f"rollcall/{'+'.join(names) if len(names) == 1 else 'up'}/{process}"
-        bus = await NatsBus.open(
-            url, name=name, access=access(settings), atomic=settings.durability == "full"
-        )
+        try:
+            bus = await NatsBus.open(
+                url, name=name, access=access(settings), atomic=settings.durability == "full"
+            )
+        except BusUnavailable:
+            # whoever finds no bus is the only one who knows of it when all others are gone
+            now = SystemClock().now()
+            await store.stamp(Stamp(process=process, service="+".join(names), now=now, server=None))
+            raise
         topology = streams.topology(settings.root)
 
         async def ensure() -> list[str]:

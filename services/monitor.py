@@ -46,10 +46,16 @@ class Monitor(Struct, frozen=True, kw_only=True):
     @property
     def duties(self) -> tuple[Duty, ...]:
         """Agents whose beats were missed."""
-        return (Duty(name="silence", claim=self._claim, due_query="next_silent_at"),)
+        return (Duty(name="silence", claim=self._claim, due_query="next_silent_at", hears=True),)
 
     def _claim(self, _now: int) -> Claim:
-        return Claim(query="claim_silent", rows="agents", decide=self._silent, needs=Needs(clocks=True))
+        return Claim(
+            query="claim_silent",
+            rows="agents",
+            decide=self._silent,
+            needs=Needs(clocks=True),
+            params=(("misses", self.timers.beat_misses),),
+        )
 
     def _silent(self, view: View, agent_id: int, now: int) -> Changes:
         return presence.silent(view, agent_id, now, timers=self.timers)

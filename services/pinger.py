@@ -144,10 +144,4 @@ async def _answered(context: Context, now: int) -> None:
     if not context.bus.connected:
         return
     backlog = await context.bus.backlog(context.streams("ACKS"))
-    await context.ledger.answered(
-        now if backlog.count == 0 else min(now, backlog.oldest_at_us),
-        process=context.process,
-        service=context.services,
-        now=now,
-        gap_us=context.hold_gap_us,
-    )
+    await context.pulse.answered(now if backlog.count == 0 else min(now, backlog.oldest_at_us))

@@ -41,7 +41,7 @@ CREATE TABLE agents (
     version         BIGINT NOT NULL CHECK (version > 0)
 );
 
-CREATE INDEX agents_silent_at ON agents (silent_at) WHERE silent_at IS NOT NULL;
+CREATE INDEX agents_silent_at ON agents (silent_at, beat_interval_us) WHERE silent_at IS NOT NULL;
 -- Whoever could take work, for the assigner: it must not read the whole fleet to learn that all hands are full.
 CREATE INDEX agents_able ON agents (name_key) WHERE active AND (leases < capacity OR kind = 'main_agent');
 
@@ -275,10 +275,14 @@ CREATE TABLE processes (
     id              TEXT PRIMARY KEY,
     service         TEXT NOT NULL,
     started_at      BIGINT NOT NULL,
-    bus_ok_at       BIGINT NOT NULL
+    alive_at        BIGINT NOT NULL,
+    bus_ok_at       BIGINT,
+    server          TEXT
 );
 
+CREATE INDEX processes_alive_at ON processes (alive_at);
 CREATE INDEX processes_bus_ok_at ON processes (bus_ok_at);
+CREATE INDEX processes_server ON processes (server);
 
 CREATE TABLE holds (
     start_at        BIGINT PRIMARY KEY,

@@ -9,7 +9,8 @@ import anyio
 
 from contracts.errors import UnavailableError
 from contracts.messages import DeadLetter
-from contracts.work import Claim, Committed, Failed, Post, StoreFaultError, Unit
+from contracts.records import Hold
+from contracts.work import Claim, Committed, Failed, Post, Stamp, StoreFaultError, Unit
 from store import batch, upkeep
 from store.connection import Link, Owner
 from store.driver import look_once
@@ -100,13 +101,17 @@ class SqliteStore:
         """Say up to which number the events have been published again."""
         await self._transact(lambda: upkeep.note_refill(self._queries, until))
 
-    async def stamp(self, process: str, service: str, now: int, *, gap_us: int) -> None:
-        """Say that this process has a live bus; a longer gap in everybody's stamps is a hold."""
-        await self._transact(lambda: upkeep.stamp(self._queries, process, service, now, gap_us))
+    async def stamp(self, stamp: Stamp) -> None:
+        """Say that this process lives; a gap in which agents could perhaps not answer becomes a hold."""
+        await self._transact(lambda: upkeep.stamp(self._queries, stamp))
 
-    async def answered(self, until: int, *, process: str, service: str, now: int, gap_us: int) -> None:
+    async def hold(self, hold: Hold) -> None:
+        """Let a stretch of time count against nobody."""
+        await self._transact(lambda: upkeep.hold(self._queries, hold))
+
+    async def answered(self, until: int, stamp: Stamp) -> None:
         """Say up to when the answers on the bus have been handled; stamps first, in the same transaction."""
-        await self._transact(lambda: upkeep.answered(self._queries, until, process, service, now, gap_us))
+        await self._transact(lambda: upkeep.answered(self._queries, until, stamp))
 
     async def forget(self, table: str, before: int, limit: int) -> int:
         """Delete at most `limit` rows of `table` older than `before`; return how many went."""

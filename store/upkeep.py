@@ -9,8 +9,8 @@ from contracts import subjects
 from contracts.codec import encode, instant
 from contracts.events import event_post
 from contracts.messages import DeadLetter
-from contracts.records import AuditRow
-from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Unit
+from contracts.records import AuditRow, Hold
+from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Stamp, Unit
 from store.batch import Catalogue, load_life, records
 from store.statements import Course, Fetch, Write, bound, listed
 from store.view import Life, Rng
@@ -44,25 +44,49 @@ def standing(catalogue: Catalogue, posts: Sequence[Post]) -> Course[list[Post]]:
     return [post for post in posts if versions.get(post.id) == post.version]
 
 
-def stamp(catalogue: Catalogue, process: str, service: str, now: int, gap_us: int) -> Course[None]:
-    """Write a process's stamp; the gap before it becomes a hold when nobody filled it."""
-    newest = yield Fetch(catalogue["newest_stamp"])
-    if newest and now - newest[0][0] > gap_us:
-        hold = {"start_at": newest[0][0], "end_at": now}
-        yield Write(catalogue["insert_hold"], [bound(catalogue["insert_hold"], hold)])
-    row = {"id": process, "service": service, "now": now}
+def stamp(catalogue: Catalogue, stamp: Stamp) -> Course[None]:
+    """Write a process's stamp; the gap before it becomes a hold unless agents could answer all the time."""
+    if stamp.server is not None:
+        yield from _close_gap(catalogue, stamp, stamp.server)
+    row = {
+        "id": stamp.process,
+        "service": stamp.service,
+        "now": stamp.now,
+        "bus_ok_at": None if stamp.server is None else stamp.now,
+        "server": stamp.server or None,
+    }
     yield Write(catalogue["stamp_process"], [bound(catalogue["stamp_process"], row)])
 
 
-def answered(
-    catalogue: Catalogue, until: int, process: str, service: str, now: int, gap_us: int
-) -> Course[None]:
+def _close_gap(catalogue: Catalogue, stamp: Stamp, server: str) -> Course[None]:
+    """Judge the time since anybody had a live bus.
+
+    Agents could answer in it when the bus that is here now was here before, and nobody of ours lived in
+    between who missed it: the services were away, and answers were kept. Else the bus may have been.
+    """
+    query = catalogue["newest_stamps"]
+    ((live_at, alive_at, same),) = yield Fetch(query, bound(query, {"server": server}))
+    if live_at is None:
+        return
+    if max(live_at, alive_at) > stamp.now:  # the clock stepped back: what was before it was just now
+        yield Write(catalogue["clamp_stamps"], [bound(catalogue["clamp_stamps"], {"now": stamp.now})])
+    could_answer = same and not stamp.away and alive_at <= live_at
+    if stamp.now - live_at > stamp.gap_us and not could_answer:
+        yield from hold(catalogue, Hold(start_at=live_at, end_at=stamp.now))
+
+
+def hold(catalogue: Catalogue, hold: Hold) -> Course[None]:
+    """Write a stretch that counts against nobody."""
+    yield Write(catalogue["insert_hold"], [(hold.start_at, hold.end_at)])
+
+
+def answered(catalogue: Catalogue, until: int, stamped: Stamp) -> Course[None]:
     """Write up to when the answers have been handled, after the stamp.
 
     Who moves `answers_until` over an outage lets deadlines in it be judged: the hold must stand by then, and
     no order of independent loops, let alone of processes, would promise that.
     """
-    yield from stamp(catalogue, process, service, now, gap_us)
+    yield from stamp(catalogue, stamped)
     row = {"key": "answers_until", "value": str(until)}
     yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
 
@@ -179,6 +203,7 @@ def renew(catalogue: Catalogue, now: int, rng: Rng) -> Course[None]:
     yield Write(catalogue["repeat_unsent_pings"], [(now,)])
     yield Write(catalogue["forget_unsent_pings"], [()])
     yield Write(catalogue["forget_answers_until"], [()])
+    yield Write(catalogue["forget_servers"], [()])
     life = yield from load_life(catalogue, rng)
     yield from _state(catalogue, life, now, _fact("system", "store", "restored", 0))
 

@@ -12,11 +12,12 @@ class StatusParams(Struct, frozen=True, kw_only=True):
 
 
 class ProcessView(Struct, frozen=True, kw_only=True):
-    """A running process and when it last had a live bus."""
+    """A process, when it last lived, and when it last had a live bus."""
 
     id: str
     service: str
-    bus_ok_at: datetime
+    alive_at: datetime
+    bus_ok_at: datetime | None
     started_at: datetime
 
 

@@ -29,7 +29,9 @@ WHERE id = :id AND version = :expected;
 -- Take the agents whose beats were missed.
 UPDATE agents SET version = version + 1
 WHERE id IN (
-    SELECT id FROM agents WHERE silent_at <= :now ORDER BY silent_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
+    SELECT id FROM agents
+    WHERE silent_at <= :now AND beat_interval_us * :misses + :heard_since <= :now
+    ORDER BY silent_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
 RETURNING id, silent_at;
 

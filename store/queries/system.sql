@@ -66,14 +66,30 @@ WHERE id IN (
     SELECT id FROM (SELECT id, at FROM notices ORDER BY id LIMIT :limit) AS oldest WHERE at < :before
 );
 
--- name: newest_stamp
--- When the bus was last seen alive by anybody.
-SELECT bus_ok_at FROM processes ORDER BY bus_ok_at DESC LIMIT 1;
+-- name: newest_stamps
+-- When anybody last had a live bus, when anybody last lived, and whether somebody has seen this server before.
+SELECT (SELECT max(bus_ok_at) FROM processes) AS bus_ok_at,
+    (SELECT max(alive_at) FROM processes) AS alive_at,
+    EXISTS (SELECT 1 FROM processes WHERE server = :server) AS same;
+
+-- name: clamp_stamps
+-- Stamps from before the clock stepped back: left in the future they would hide every outage until then.
+UPDATE processes
+SET alive_at = CASE WHEN alive_at > CAST(:now AS BIGINT) THEN CAST(:now AS BIGINT) ELSE alive_at END,
+    bus_ok_at = CASE WHEN bus_ok_at > CAST(:now AS BIGINT) THEN CAST(:now AS BIGINT) ELSE bus_ok_at END
+WHERE alive_at > :now;
+
+-- name: forget_servers
+-- A restored store knows no answer that was given since: nobody can be said to have had the time.
+UPDATE processes SET server = NULL;
 
 -- name: stamp_process
--- This process has a live bus.
-INSERT INTO processes (id, service, started_at, bus_ok_at) VALUES (:id, :service, :now, :now)
-ON CONFLICT (id) DO UPDATE SET service = excluded.service, bus_ok_at = excluded.bus_ok_at;
+-- This process lives, and maybe has a live bus.
+INSERT INTO processes (id, service, started_at, alive_at, bus_ok_at, server)
+VALUES (:id, :service, :now, :now, :bus_ok_at, :server)
+ON CONFLICT (id) DO UPDATE SET service = excluded.service, alive_at = excluded.alive_at,
+    bus_ok_at = COALESCE(excluded.bus_ok_at, processes.bus_ok_at),
+    server = COALESCE(excluded.server, processes.server);
 
 -- name: list_processes -> Process
 -- Who runs.
@@ -84,14 +100,15 @@ SELECT {columns} FROM processes ORDER BY id;
 DELETE FROM processes
 WHERE id IN (
     SELECT id FROM processes
-    WHERE bus_ok_at < :before AND bus_ok_at < (SELECT max(bus_ok_at) FROM processes)
-    ORDER BY bus_ok_at LIMIT :limit
+    WHERE alive_at < :before
+      AND (bus_ok_at IS NULL OR bus_ok_at < (SELECT max(bus_ok_at) FROM processes))
+    ORDER BY alive_at LIMIT :limit
 );
 
 -- name: insert_hold
--- A stretch in which the bus was down for everybody.
+-- A stretch in which nobody could answer; of two that begin together the longer one stands.
 INSERT INTO holds (start_at, end_at) VALUES (:start_at, :end_at)
-ON CONFLICT (start_at) DO UPDATE SET end_at = excluded.end_at;
+ON CONFLICT (start_at) DO UPDATE SET end_at = excluded.end_at WHERE excluded.end_at > holds.end_at;
 
 -- name: list_holds -> Hold
 -- The stretches that count against nobody.

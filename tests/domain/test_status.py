@@ -21,7 +21,9 @@ def test_counts_ages_and_lags() -> None:
                 deadline_at=START + 9,
             )
         ],
-        "list_processes": [Process(id="p1", service="pinger", started_at=START, bus_ok_at=START)],
+        "list_processes": [
+            Process(id="p1", service="pinger", started_at=START, alive_at=START, bus_ok_at=START, server="x")
+        ],
     }
     assert set(rows) == set(QUERIES)
     found = status(World(), START, rows)

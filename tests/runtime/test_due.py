@@ -42,7 +42,7 @@ async def test_a_full_batch_of_refused_rows_does_not_spin(
     (duty,) = world.house.runtime.duties["escalator"]
     monkeypatch.setattr(duty, "_allowance", lambda _wanted: 3)
     world.clock.move(world.clock.at + 31 * MINUTE)
-    await world.house.tell_the_time(world.gap_us)
+    await world.house.tell_the_time()
     await duty.once()
     assert not await duty.once()  # nothing of it is left to be claimed
     assert world.rows("SELECT count(*) FROM assignments WHERE quarantined IS NULL") == [(0,)]

@@ -69,6 +69,61 @@ async def test_an_escalator_without_a_pinger_takes_nothing_from_anybody(world: W
     assert (await world.lease(task)).agent == "Ruto"  # it was taken, and then went quiet for 45 minutes
 
 
+async def test_services_that_were_away_are_no_outage_of_the_bus(tmp_path: Path) -> None:
+    """Agents could answer all the time: who did has kept its promise, who did not is asked to account."""
+    async with open_world(tmp_path, gap_us=TTL_US) as world:
+        silent, lost = await world.given("a1")
+        heard, kept = await world.given("a2")
+        await world.forward(minutes=20)
+        await world.stop()
+        await world.leaves("a2", "progress", kept, note="on my way")
+        await world.forward(hours=3)
+        await world.leaves("a2", "progress", kept, note="nearly there")
+        await world.start()
+        await world.settle()
+        assert world.rows("SELECT count(*) FROM holds") == [(0,)]
+        assert (await world.lease(silent)).agent == "Ruto"
+        assert len(world.events("escalated", lost.id)) == 1
+        assert len([minute for minute in world.pinged("a1") if minute > 20]) <= 1
+        assert world.pinged("Ruto") == [200]
+        assert (await world.lease(heard)).agent == "a2"
+        await world.forward(minutes=1)
+        assert len(world.events("escalated")) == 1
+        world.expect_each_ping_once()
+
+
+async def test_services_and_bus_away_together_count_against_nobody(tmp_path: Path) -> None:
+    """The bus that comes back is another run of it: how long it was away nobody can tell."""
+    async with open_world(tmp_path, gap_us=TTL_US) as world:
+        task, _ = await world.given("a1")
+        await world.forward(minutes=20)
+        await world.stop()
+        await world.start_bus_anew()
+        await world.forward(hours=3)
+        await world.start()
+        await world.settle()
+        assert world.rows("SELECT (end_at - start_at) / 60000000 FROM holds") == [(180,)]
+        await world.forward(minutes=9, seconds=58)
+        assert (await world.lease(task)).agent == "a1"
+        await world.forward(seconds=4)
+        assert (await world.lease(task)).agent == "Ruto"
+
+
+async def test_services_that_were_away_suspect_nobody_whom_they_could_not_hear(tmp_path: Path) -> None:
+    async with open_world(tmp_path, gap_us=TTL_US) as world:
+        for name in ("a1", "a2"):
+            await world.agent(name, beats="required")
+            await world.asks(name, "agent.join", session="s1")
+        await world.stop()
+        await world.forward(hours=3)
+        await world.start()
+        await world.forward(seconds=88)
+        assert {(await world.who(name)).status for name in ("a1", "a2")} == {"ready"}
+        await world.asks("a1", "agent.join", session="s1")
+        await world.forward(seconds=4)
+        assert [(await world.who(name)).status for name in ("a1", "a2")] == ["ready", "suspect"]
+
+
 @pytest.mark.parametrize("houses", [1, 3])
 async def test_an_outage_longer_than_a_ttl_counts_against_nobody(tmp_path: Path, houses: int) -> None:
     async with open_world(tmp_path, houses=houses, gap_us=TTL_US) as world:

@@ -9,8 +9,12 @@ import anyio
 import msgspec
 import pytest
 
+from bus.api import BusUnavailable
+from bus.nats import NatsBus
 from bus.outbox import Outbox
 from contracts.operations import BY_NAME
+from rollcall import wiring
+from rollcall.settings import Settings
 from services.cleanup import Cleanup, Retention
 from tests.support.house import all_services
 from tests.support.nats import until
@@ -179,3 +183,21 @@ async def test_the_doorbell_only_shortens_the_sleep(world: World, monkeypatch: p
     with anyio.fail_after(5):
         await world.raw("cmd.assigner.task-add.tester", body)
         await until(lambda: bool(world.pings("a1")))
+
+
+async def test_a_process_that_finds_no_bus_leaves_word_that_there_was_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others may be gone: nobody else could tell that agents had nobody to answer to."""
+
+    async def nowhere(*_: Any, **__: Any) -> None:
+        raise BusUnavailable
+
+    monkeypatch.setattr(NatsBus, "open", nowhere)
+    settings = Settings(state_dir=tmp_path)
+    with pytest.raises(BusUnavailable):
+        async with wiring.runtime(["pinger"], settings, "nats://127.0.0.1:1"):
+            pass
+    with closing(sqlite3.connect(settings.store_path)) as file:
+        found = file.execute("SELECT service, alive_at > 0, bus_ok_at, server FROM processes").fetchall()
+    assert found == [("pinger", 1, None, None)]

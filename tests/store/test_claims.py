@@ -29,6 +29,7 @@ from tests.support.store import (
     get_lease,
     ping_post,
     sql,
+    stamp,
     task,
     unit,
 )
@@ -48,8 +49,8 @@ def ping(view: View, row_id: int, now: int) -> Changes:
     return Changes(assignments=(after,), pings=(history,), posts=(ping_post(row.id, after.attempt),))
 
 
+HEARD = (("misses", 3), ("heard_since", 0))  # by whoever has listened all the time
 PINGS = Claim(query="claim_pings", rows="assignments", decide=ping)
-STAMP: dict[str, Any] = {"process": "p1", "service": "pinger", "now": NOW, "gap_us": MINUTE}
 
 
 def order_of(seen: list[int]) -> Claim:
@@ -132,11 +133,11 @@ async def test_deadlines_wait_for_answers_that_are_on_their_way(store: SqliteSto
     await store.claim(claim, NOW + 9)
     assert seen == [2, 3]  # nobody has said yet up to when answers are handled
     seen.clear()
-    await store.answered(NOW + 2, **STAMP)
+    await store.answered(NOW + 2, stamp())
     await store.claim(claim, NOW + 9)
     assert seen == [1, 2, 3]
     seen.clear()
-    await store.answered(NOW + 9, **STAMP)
+    await store.answered(NOW + 9, stamp())
     await store.claim(claim, NOW + 9)
     assert seen == [1, 2, 3, 4]
 
@@ -152,7 +153,7 @@ async def test_silent_agents_are_claimed_by_id_and_seen_by_name(store: SqliteSto
         names.append(found.name)
         return Changes(agents=(structs.replace(found, silent_at=None, suspect=True),))
 
-    await store.claim(Claim(query="claim_silent", rows="agents", decide=decide), NOW)
+    await store.claim(Claim(query="claim_silent", rows="agents", decide=decide, params=HEARD), NOW)
     assert names == ["Quiet"]
     assert (await get(store, Needs(agents=("quiet",)))).agents["quiet"].suspect
     assert await store.due_at("next_silent_at") == NOW + 1

@@ -73,16 +73,17 @@ PLANS = {
     "audit_page": ["SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)"],
     "audit_of": ["SEARCH audit USING INDEX audit_aggregate (aggregate=? AND aggregate_id=? AND seq>?)"],
     "tally_assignments": [],
-    "newest_stamp": ["processes_bus_ok_at"],
+    "newest_stamps": ["processes_bus_ok_at", "processes_alive_at", "processes_server"],
     "forget_commands": ["SEARCH commands USING INDEX commands_created_at (created_at<?)"],
     "forget_pings": ["SEARCH pings USING INDEX pings_sent_at (sent_at<?)"],
-    "forget_processes": ["SEARCH processes USING INDEX processes_bus_ok_at (bus_ok_at<?)"],
+    "forget_processes": ["SEARCH processes USING INDEX processes_alive_at (alive_at<?)"],
     "last_audit": [],
     "incarnation": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1"],
 }
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
-    r"SCAN (audit|json_each|t|latest|oldest|agents USING INDEX agents_able|processes USING COVERING)\b"
+    r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest"
+    r"|agents USING INDEX agents_able|processes USING COVERING)\b"
 )
 SMALL = {"tally_assignments"}  # reads the open assignments, at an operator's word
 

@@ -14,36 +14,105 @@ from store import backups
 from store.errors import StoreError, StoreRefusedError
 from store.open import open_store
 from store.sqlite import SqliteStore
-from tests.support.store import NOW, bump, command, do, fill, get, get_lease, ping_post, sql, unit
+from tests.support.store import NOW, bump, command, do, fill, get, get_lease, ping_post, sql, stamp, unit
 
 SECOND = 1_000_000
 
 
+async def holds(store: SqliteStore) -> list[tuple[int, int]]:
+    """Return the stretches that count against nobody, in seconds after the first stamp."""
+    rows = await store.rows("list_holds")
+    return [((row.start_at - NOW) // SECOND, (row.end_at - NOW) // SECOND) for row in rows]
+
+
 async def test_a_gap_in_everybody_s_stamps_is_a_hold(store: SqliteStore) -> None:
-    await store.stamp("p1", "pinger", NOW, gap_us=5 * SECOND)
-    await store.stamp("p2", "monitor", NOW + 4 * SECOND, gap_us=5 * SECOND)
-    await store.stamp("p1", "pinger", NOW + 8 * SECOND, gap_us=5 * SECOND)  # p2 filled its gap
-    assert await store.rows("list_holds") == []
-    await store.stamp("p2", "monitor", NOW + 14 * SECOND, gap_us=5 * SECOND)
-    hold = Hold(start_at=NOW + 8 * SECOND, end_at=NOW + 14 * SECOND)
-    assert await store.rows("list_holds") == [hold]
+    await store.stamp(stamp(NOW))
+    await store.stamp(stamp(NOW + 4 * SECOND, "p2", service="monitor"))
+    await store.stamp(stamp(NOW + 8 * SECOND, server="s2"))  # p2 filled its gap
+    assert await holds(store) == []
+    await store.stamp(stamp(NOW + 14 * SECOND, "p2", server="s3", service="monitor"))
+    assert await holds(store) == [(8, 14)]
     processes = [
-        (row.id, row.service, row.started_at, row.bus_ok_at) for row in await store.rows("list_processes")
+        (row.id, row.service, row.started_at, row.bus_ok_at, row.server)
+        for row in await store.rows("list_processes")
     ]
     assert processes == [
-        ("p1", "pinger", NOW, NOW + 8 * SECOND),
-        ("p2", "monitor", NOW + 4 * SECOND, NOW + 14 * SECOND),
+        ("p1", "pinger", NOW, NOW + 8 * SECOND, "s2"),
+        ("p2", "monitor", NOW + 4 * SECOND, NOW + 14 * SECOND, "s3"),
     ]
-    await store.answered(NOW + 3, process="p1", service="pinger", now=NOW, gap_us=SECOND)
+    await store.answered(NOW + 3, stamp(NOW + 14 * SECOND, server="s3"))
     clocks = await get(store, Needs(clocks=True))
-    assert (clocks.holds, clocks.answers_until) == ([hold], NOW + 3)
+    assert (len(clocks.holds), clocks.answers_until) == (1, NOW + 3)
     assert (await get(store, Needs())).holds == ()
 
 
-async def test_a_clock_that_went_back_makes_no_hold(store: SqliteStore) -> None:
-    await store.stamp("p1", "pinger", NOW, gap_us=SECOND)
-    await store.stamp("p1", "pinger", NOW - 60 * SECOND, gap_us=SECOND)
-    assert await store.rows("list_holds") == []
+async def test_a_gap_of_the_services_alone_is_none(store: SqliteStore) -> None:
+    """The bus that is here now was here before, and nobody missed it meanwhile: it took every answer."""
+    await store.stamp(stamp(NOW))
+    await store.stamp(stamp(NOW + 9 * SECOND, "p2"))
+    assert await holds(store) == []
+
+
+@pytest.mark.parametrize("server", ["s2", ""])
+async def test_a_bus_that_was_started_anew_may_have_been_away(store: SqliteStore, server: str) -> None:
+    """So may one whose name is not known."""
+    await store.stamp(stamp(NOW, server="" if not server else "s1"))
+    await store.stamp(stamp(NOW + 9 * SECOND, "p2", server=server))
+    assert await holds(store) == [(0, 9)]
+
+
+async def test_whoever_lived_without_a_bus_makes_the_gap_a_hold(store: SqliteStore) -> None:
+    await store.stamp(stamp(NOW))
+    await store.stamp(stamp(NOW + 3 * SECOND, "p2", server=None))
+    await store.stamp(stamp(NOW + 9 * SECOND))
+    assert await holds(store) == [(0, 9)]
+    ((alive_at, bus_ok_at, server),) = sql(
+        store.path, "SELECT alive_at, bus_ok_at, server FROM processes WHERE id = 'p2'"
+    )
+    assert (alive_at, bus_ok_at, server) == (NOW + 3 * SECOND, None, None)
+    await store.stamp(stamp(NOW + 10 * SECOND, server=None))
+    ((bus_ok_at, server),) = sql(store.path, "SELECT bus_ok_at, server FROM processes WHERE id = 'p1'")
+    assert (bus_ok_at, server) == (NOW + 9 * SECOND, "s1")
+
+
+async def test_whoever_could_not_write_that_the_bus_was_away_says_so_later(store: SqliteStore) -> None:
+    await store.stamp(stamp(NOW))
+    await store.stamp(stamp(NOW + 9 * SECOND, away=True))
+    assert await holds(store) == [(0, 9)]
+
+
+async def test_whoever_says_that_answers_are_handled_closes_the_gap_first(store: SqliteStore) -> None:
+    await store.stamp(stamp(NOW))
+    await store.answered(NOW + 9 * SECOND, stamp(NOW + 9 * SECOND, server="s2"))
+    assert await holds(store) == [(0, 9)]
+
+
+async def test_a_clock_that_went_back_makes_no_hold_and_hides_none(store: SqliteStore) -> None:
+    await store.stamp(stamp(NOW + 60 * SECOND))
+    await store.stamp(stamp(NOW + 60 * SECOND, "p2", server=None))
+    await store.stamp(stamp(NOW, server="s2"))
+    assert await holds(store) == []
+    await store.stamp(stamp(NOW + 9 * SECOND, server="s3"))
+    assert await holds(store) == [(0, 9)]
+
+
+async def test_of_two_holds_that_begin_together_the_longer_one_stands(store: SqliteStore) -> None:
+    for seconds in (3, 5, 4):
+        await store.hold(Hold(start_at=NOW, end_at=NOW + seconds * SECOND))
+    assert await holds(store) == [(0, 5)]
+
+
+async def test_a_restored_store_holds_for_the_time_that_it_does_not_know(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    await store.stamp(stamp(NOW))
+    backup, place = tmp_path / "backup.db", tmp_path / "restored.db"
+    backups.backup(store.path, backup)
+    backups.restore(backup, place, now=NOW + 7, rng=random.Random(3))
+    restored = await open_store(place, now=NOW)
+    await restored.stamp(stamp(NOW + 9 * SECOND))
+    assert await holds(restored) == [(0, 9)]
+    await restored.close()
 
 
 async def test_nobody_has_said_anything_about_answers_at_first(store: SqliteStore) -> None:
@@ -60,14 +129,15 @@ async def test_what_is_old_is_forgotten_in_pieces(store: SqliteStore, path: Path
         notice = NoticeRow(agent="a1", assignment_id=1, kind="k", text="t", at=number)
         changes = Changes(pings=(ping(number),), notices=(notice,))
         await do(store, unit(changes, command=command(f"c{number}")), now=number)
-        await store.stamp(f"p{number}", "s", number * SECOND, gap_us=SECOND // 2)
+        await store.stamp(stamp(number * SECOND, f"p{number}", server=f"s{number}", gap_us=SECOND // 2))
     for table in ("pings", "notices", "commands"):
         assert await store.forget(table, 3, 1) == 1
         assert await store.forget(table, 3, 9) == 1
         assert await store.forget(table, 3, 9) == 0
         assert sql(path, f"SELECT count(*) FROM {table}") == [(1,)]
     assert await store.forget("holds", 3 * SECOND, 9) == 1
-    assert await store.forget("processes", 99 * SECOND, 9) == 2  # the newest stamp stays
+    await store.stamp(stamp(4 * SECOND, "p4", server=None))
+    assert await store.forget("processes", 99 * SECOND, 9) == 3  # the newest stamp of a live bus stays
     assert [row.id for row in await store.rows("list_processes")] == ["p3"]
     assert await store.forget("audit", NOW, 1) == 0
     assert await store.forget("audit", NOW + 1, 1) == 1
@@ -182,7 +252,7 @@ async def test_a_restored_store_begins_a_new_life(store: SqliteStore, path: Path
         bump(2, status="waiting"),
         unit(Changes(posts=(ping_post(1, 1), ping_post(2, 1), ping_post(3, None)))),
     )
-    await store.answered(NOW, process="p1", service="pinger", now=NOW, gap_us=SECOND)
+    await store.answered(NOW, stamp())
     before = await store.incarnation()
     backup, place = tmp_path / "backup.db", tmp_path / "restored.db"
     backups.backup(path, backup)

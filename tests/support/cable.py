@@ -13,6 +13,8 @@ class Cable:
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
         self._port = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     @property
     def url(self) -> str:
@@ -33,22 +35,30 @@ class Cable:
         for end in self._ends:
             end.transport.abort()
 
+    def hang(self) -> None:
+        """Let nothing through, and let nobody notice."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let through what was said, and what is."""
+        self._flowing.set()
+
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._beyond)
         ends = {writer, far_writer}
         self._ends |= ends
-        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         self._ends -= ends
 
-
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await source.read(1 << 16):
-            target.write(data)
-            await target.drain()
-    target.close()
-    with suppress(ConnectionError):
-        await target.wait_closed()
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(1 << 16):
+                await self._flowing.wait()
+                target.write(data)
+                await target.drain()
+        target.close()
+        with suppress(ConnectionError):
+            await target.wait_closed()
 
 
 @asynccontextmanager

@@ -49,13 +49,19 @@ class HandClock:
 
     def __init__(self, at: int = START) -> None:
         self.at = at
+        self._stepped = 0
         self._moves = [(0, at)]
 
     def now(self) -> int:
         return self.at
 
     def monotonic(self) -> float:
-        return self.at / 1e6
+        return (self.at - self._stepped) / 1e6
+
+    def step(self, by: int) -> None:
+        """Let the wall clock alone step, as when it is set, or when the machine was suspended."""
+        self._stepped += by
+        self.move(self.at + by)
 
     def move(self, at: int) -> None:
         self.at = at
@@ -185,10 +191,10 @@ class House:
                 did += (duty.done - before) * (declared.due_query is not None)
         return did
 
-    async def tell_the_time(self, gap_us: int) -> None:
+    async def tell_the_time(self) -> None:
         """Do what the runtime does once a second: stamp, and say which answers were handled."""
         now = self.runtime.ports.clock.now()
-        await self.store.stamp(self.runtime.ports.process, "world", now, gap_us=gap_us)
+        await self.runtime.pulse.tell()
         for service in self.runtime.services:
             for chore in service.chores:
                 if chore.name == "answered":

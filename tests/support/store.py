@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from contracts.records import Agent, Assignment, AssignmentStatus, Comment, EndReason, Task
-from contracts.work import Changes, CommandKey, Committed, Fact, Failed, Needs, Post, Unit, View
+from contracts.work import Changes, CommandKey, Committed, Fact, Failed, Needs, Post, Stamp, Unit, View
 from store.sqlite import SqliteStore
 
 NOW = 1_800_000_000_000_000
@@ -103,6 +103,12 @@ def bump(assignment_id: int = 1, **fields: Any) -> Unit:
         return Changes(assignments=(structs.replace(row, **fields),), facts=(said,))
 
     return unit(decide, Needs(assignments=(assignment_id,)), key=f"bump {assignment_id}")
+
+
+def stamp(at: int = NOW, process: str = "p1", **fields: Any) -> Stamp:
+    """Return the stamp of a process with a live bus, which may make a hold of a gap over five seconds."""
+    given: dict[str, Any] = {"server": "s1", "service": "pinger", "gap_us": 5_000_000}
+    return Stamp(process=process, now=at, **given | fields)
 
 
 async def do(store: SqliteStore, *units: Unit, now: int = NOW) -> list[Committed]:

@@ -19,16 +19,18 @@ import msgspec
 from msgspec import Struct
 
 from bus.api import Incoming
+from bus.nats import NatsBus
 from contracts.views import AssignmentView
 from domain.timers import Timers
 from tests.support.asking import Asking, Refused
 from tests.support.cable import Cable, cable
 from tests.support.house import ROOT, START, HandClock, House, Services, all_services
-from tests.support.nats import connected, server, until
+from tests.support.nats import Server, connected, server, until
 
 __all__ = ["MINUTE", "Refused", "World", "open_world"]
 
 MINUTE = 60_000_000
+TICK = 1_000_000
 NEVER = 10**17  # a gap that no test reaches: without a word to the contrary the bus is up all the time
 DUE = ("next_ping_at", "next_deadline_at", "next_assign_at", "next_silent_at")
 
@@ -46,9 +48,18 @@ class World(Asking):
     """Everything that runs, and what the agents have heard."""
 
     def __init__(
-        self, line: Cable, path: Path, clock: HandClock, *, timers: Timers, services: Services, gap_us: int
+        self,
+        nats: Server,
+        line: Cable,
+        path: Path,
+        clock: HandClock,
+        *,
+        timers: Timers,
+        services: Services,
+        gap_us: int,
     ) -> None:
         super().__init__()
+        self.nats = nats
         self.cable = line
         self.path = path
         self.clock = clock
@@ -56,6 +67,8 @@ class World(Asking):
         self.timers = timers
         self.services = services
         self.gap_us = gap_us
+        self.ears: NatsBus
+        self.bus: NatsBus
         self.heard: list[Heard] = []
         self.houses: list[House] = []
 
@@ -87,6 +100,13 @@ class World(Asking):
         await self.cable.cut()
         await until(lambda: not any(house.bus.connected for house in self.houses))
 
+    async def start_bus_anew(self) -> None:
+        """Kill the bus and start it again with what it had stored."""
+        await self.nats.kill()
+        await self.nats.start()
+        await until(lambda: self.ears.connected and self.bus.connected)
+        await self.ears.flush()
+
     async def join_again(self) -> None:
         """Let the processes reach the bus again, and wait until they have."""
         await self.cable.join()
@@ -109,15 +129,22 @@ class World(Asking):
         target = self.clock.at + round((hours * 60 + minutes + seconds / 60) * MINUTE)
         while self.clock.at < target:
             ahead = [at for at in await self._due() if at > self.clock.at]
-            self.clock.move(min([target, self.clock.at + self.gap_us * 2 // 3, *ahead]))
+            self.live_until(min([target, self.clock.at + self.gap_us * 2 // 3, *ahead]))
             await self.settle()
+
+    def live_until(self, at: int) -> None:
+        """Move the clock to an instant that every process lives to see."""
+        while self.clock.at < at:
+            self.clock.move(min(at, self.clock.at + TICK))
+            for house in self.houses:
+                house.runtime.pulse.look()
 
     async def forward_blindly(self, *, minutes: int) -> None:
         """Move the clock though answers lie unhandled: what is due is done, nobody waits for the rest."""
         for _ in range(minutes):
-            self.clock.move(self.clock.at + MINUTE)
+            self.live_until(self.clock.at + MINUTE)
             for house in self.houses:
-                await house.tell_the_time(self.gap_us)
+                await house.tell_the_time()
                 await house.do_what_is_due()
 
     async def _due(self) -> list[int]:
@@ -136,11 +163,10 @@ class World(Asking):
 
     async def _is_settled(self) -> bool:
         up = self.cable.whole
-        if up:
-            if (await self.bus.backlog("ROLLCALL_ACKS")).count:
-                return False
-            for house in self.houses:
-                await house.tell_the_time(self.gap_us)
+        if up and (await self.bus.backlog("ROLLCALL_ACKS")).count:
+            return False
+        for house in self.houses:
+            await house.tell_the_time()
         did: list[int] = []
 
         async def work(house: House) -> None:
@@ -226,6 +252,7 @@ async def open_world(
     ):
         clock = HandClock(start)
         found = World(
+            nats,
             line,
             folder / "rollcall.db",
             clock,
@@ -233,6 +260,7 @@ async def open_world(
             services=services,
             gap_us=gap_us,
         )
+        found.ears = ears
         await ears.subscribe(f"{ROOT}.>", found.on_message)
         await ears.flush()
         async with connected(nats.url, name="hands") as hands:

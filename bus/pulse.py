@@ -1,0 +1,159 @@
+"""What a process knows of itself: whether its bus is away, since when it hears, whether a clock stepped.
+
+Each second it is written down who lives and on which server, so that whoever starts after a silence of all
+can tell a bus that was away (promises stand still) from services that were (agents could answer).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import structlog
+
+from bus.api import BusError
+from contracts.records import Hold
+from contracts.work import Stamp, StoreFaultError
+
+if TYPE_CHECKING:
+    from bus.api import Bus, Clock
+    from contracts.work import Ledger
+
+log = structlog.get_logger(__name__)
+
+STAMP_S: Final = 1.0
+REACH_S: Final = 2.0
+AWAY_S: Final = 5.0  # a connection that is lost and back sooner, as after a pause, was no outage
+PAUSE_S: Final = 3.0  # whoever has not looked for three ticks may not have read what was said meanwhile
+STEP_S: Final = 5.0  # no clock that is only corrected moves so far from the monotonic one in so short a time
+
+
+class Pulse:
+    """The pulse of one process."""
+
+    def __init__(
+        self, *, bus: Bus, ledger: Ledger, clock: Clock, process: str, services: str, gap_us: int
+    ) -> None:
+        """Begin to live and to hear now; nothing is written yet."""
+        self._bus = bus
+        self._ledger = ledger
+        self._clock = clock
+        self._process = process
+        self._services = services
+        self._gap_us = gap_us
+        self._looked = self._read()
+        self._hearing_since, _ = self._looked
+        self._dropped = bus.dropped
+        self._away_since: float | None = None
+        self._untold = False
+        self._reached = True
+        self._steps: list[Hold] = []
+        bus.on_reconnect(self._deaf)
+
+    @property
+    def hearing_since(self) -> int:
+        """Since when this process has heard all that was said (microseconds); `look` moves it."""
+        return self._hearing_since
+
+    def look(self) -> None:
+        """Note what became of the bus and of the clocks since the last look."""
+        wall, mono = self._read()
+        last_wall, last_mono = self._looked
+        self._looked = wall, mono
+        stepped_us = wall - last_wall - round((mono - last_mono) * 1e6)
+        if abs(stepped_us) > STEP_S * 1e6:
+            log.warning("clock.stepped", by_s=round(stepped_us / 1e6, 3))
+            if stepped_us > 0:
+                self._steps.append(Hold(start_at=wall - stepped_us, end_at=wall))
+        connected, dropped = self._reached and self._bus.connected, self._bus.dropped
+        deaf = not connected or dropped != self._dropped or mono - last_mono > PAUSE_S
+        if deaf or abs(stepped_us) > STEP_S * 1e6:
+            self._hearing_since = wall
+        self._dropped = dropped
+        self._note_bus(connected=connected, mono=mono)
+
+    async def settle(self) -> None:
+        """Look, and write the steps of the clock, which nobody is judged by. May raise StoreFaultError."""
+        self.look()
+        while self._steps:
+            step = self._steps[0]
+            await self._ledger.hold(step)
+            if step in self._steps:  # else a neighbour wrote it too, at the same time
+                self._steps.remove(step)
+
+    async def tell(self) -> None:
+        """Write that this process lives, and whether with a bus. May raise StoreFaultError."""
+        await self.settle()
+        self._reached = await self._reach()
+        self.look()
+        if self._reached or self._untold:
+            stamp = self._stamp(live=self._reached)
+            await self._ledger.stamp(stamp)
+            self._told(stamp)
+
+    async def answered(self, until: int) -> None:
+        """Write that all answers stored before `until` have been handled, as the bus has just said.
+
+        May raise StoreFaultError.
+        """
+        await self.settle()
+        stamp = self._stamp(live=True)
+        await self._ledger.answered(until, stamp)
+        self._told(stamp)
+
+    async def run(self, stop: anyio.Event) -> None:
+        """Tell once a second, until `stop`."""
+        while not stop.is_set():
+            try:
+                await self.tell()
+            except StoreFaultError as error:
+                self._deaf()  # what was heard meanwhile may not be written yet
+                log.warning("store.fault", stamping=self._process, reason=str(error))
+            with anyio.move_on_after(STAMP_S):
+                await stop.wait()
+
+    async def _reach(self) -> bool:
+        """Ask the server: a line that is dead, or a process that was paused, still looks connected."""
+        if not self._bus.connected:
+            return False
+        try:
+            with anyio.fail_after(REACH_S):
+                await self._bus.rtt()
+        except (BusError, TimeoutError):
+            return False
+        return True
+
+    def _stamp(self, *, live: bool) -> Stamp:
+        return Stamp(
+            process=self._process,
+            service=self._services,
+            now=self._clock.now(),
+            server=self._bus.server if live else None,
+            away=self._untold,
+            gap_us=self._gap_us,
+        )
+
+    def _told(self, stamp: Stamp) -> None:
+        if stamp.server is not None:
+            self._untold = False
+
+    def _note_bus(self, *, connected: bool, mono: float) -> None:
+        if connected:
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = mono
+        elif mono - self._away_since >= AWAY_S:
+            self._untold = True
+
+    def _deaf(self) -> None:
+        """Begin to hear now."""
+        self._hearing_since = self._clock.now()
+
+    def _read(self) -> tuple[int, float]:
+        """Return both clocks, read at one moment: a process may be paused between two lines."""
+        while True:
+            before = self._clock.monotonic()
+            wall = self._clock.now()
+            after = self._clock.monotonic()
+            if after - before < 1.0:
+                return wall, after
