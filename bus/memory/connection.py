@@ -77,6 +77,7 @@ class MemoryBus:
         self.client = MemoryApi(self)
         self._connected = False
         self._closed = False
+        self._run = ""
         self._subscriptions: dict[MemorySubscription, None] = {}
         self._pullers: dict[MemoryPuller, None] = {}
         self._batches: dict[Batch, None] = {}
@@ -103,6 +104,11 @@ class MemoryBus:
     def connected(self) -> bool:
         """Whether the connection stands."""
         return self._connected
+
+    @property
+    def server(self) -> str:
+        """Which run of the server this connection is on, or was last."""
+        return self._run
 
     async def publish(
         self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
@@ -293,7 +299,7 @@ class MemoryBus:
         """Connect again, if that can be."""
         if self._connected or self._closed or self.abandoned or self.cut_off or not self.host.up:
             return
-        self._connected = True
+        self._connected, self._run = True, f"memory-{self.host.life}"
         for subscription in self._subscriptions:
             self.host.listen(subscription)
         held, self._held, self._held_bytes = self._held, [], 0
