@@ -15,7 +15,7 @@ export NODE_USE_SYSTEM_CA := 1# npm trusts whom the machine trusts
 # Say nothing when all is well, everything when it is not.
 quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
 
-.PHONY: help demo up down test check lint types imports verify generate bench fmt lock clean
+.PHONY: help demo up down test chaos check lint types imports verify generate bench fmt lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -36,6 +36,10 @@ test: $(READY) $(JS) ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/pytest -q -n auto tests/system --durations=3 --durations-min=5 # kill -9 is not to be measured
 	@$(call quiet, $(BIN)/coverage report --fail-under=$(GOAL))
 	@$(call quiet, $(BIN)/coverage report --fail-under=100 --include='domain/*')
+
+KILLS = 300
+chaos: $(READY) ## Kill, stop and fill real processes under load, and judge; KILLS=300, SEED=… replays a plan
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 check: lint types imports verify test ## All that a change must pass
 
