@@ -188,7 +188,7 @@ class MemoryServer:
         self, stream: MemoryStream, subject: str, data: bytes, headers: Mapping[str, str]
     ) -> tuple[int, bool]:
         """Store a message, and send it on where the stream says so; return its place, and if it was known."""
-        before = stream.last_seq
+        before = stream.newest_of(subject)
         seq, stored = stream.store(subject, data, headers, self.clock.now())
         if stored is None:
             return seq, True

@@ -17,6 +17,7 @@ from bus.client import HEADER_LINE_BYTES
 if TYPE_CHECKING:
     from bus.memory.consumers import MemoryConsumer
 
+RECORD_BYTES: Final = 22  # what a message takes beside itself
 SETTLED_KEPT: Final = 1_000  # of a work queue, for a crash that puts its consumer back
 
 Config = dict[str, Any]
@@ -33,8 +34,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Its bytes, as limits count them."""
-        return size_of(self.data, self.headers)
+        """Its bytes, as the limits of a stream count them."""
+        return size_of(self.data, self.headers) + RECORD_BYTES + len(self.subject)
 
 
 class Refusal(Exception):
@@ -132,10 +133,10 @@ class MemoryStream:
         size = size_of(data, headers)
         if 0 <= self.config.get("max_msg_size", -1) < size:
             raise Refusal(400, 10_054, "message size exceeds maximum allowed")
-        self._make_room(size)
+        self._make_room(size + RECORD_BYTES + len(subject))
         self.last_seq += 1
         stored = Stored(self.last_seq, self._transformed(subject), data, headers, now)
-        self._add(stored, size)
+        self._add(stored)
         if message_id and self.config.get("duplicate_window", 0):
             self._ids[message_id] = (now, stored.seq)
         if ttl_us:
@@ -144,9 +145,9 @@ class MemoryStream:
             consumer.on_stored()
         return stored.seq, stored
 
-    def _add(self, stored: Stored, size: int) -> None:
+    def _add(self, stored: Stored) -> None:
         self.messages[stored.seq] = stored
-        self.bytes += size
+        self.bytes += stored.size
         if self.config.get("max_msgs_per_subject", -1) == 1:
             older = self._newest.get(stored.subject)
             self._newest[stored.subject] = stored.seq
@@ -188,6 +189,10 @@ class MemoryStream:
         """Whether a stored message is sent to whoever listens on its subject."""
         republish = self.config.get("republish")
         return republish is not None and matches(republish["src"], stored.subject)
+
+    def newest_of(self, subject: str) -> int:
+        """Return the place of a mailbox's newest message under an ingest subject; 0 if there is none."""
+        return self._newest.get(self._transformed(subject), 0)
 
     def expire(self, now: int) -> None:
         """Forget what is past its time."""

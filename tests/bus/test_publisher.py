@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bus.api import BusTimeout, BusUnavailable, NoStream, Outgoing, Refused
+from bus.api import BusTimeout, BusUnavailable, NoStream, Outgoing
 from bus.client import js_api
 from bus.nats import NatsBus
 from bus.publisher import REFUSED_HERE
@@ -100,17 +100,6 @@ async def test_what_can_never_be_sent_is_refused_here(tmp_path: Path, atomic: bo
         assert all(one.reason for one in refused)
         assert await stored(bus) == 18
         assert bus.client.stats["reconnects"] == 0
-
-
-async def test_a_message_can_be_forgotten(tmp_path: Path) -> None:
-    async with ready(tmp_path) as (_, bus, _):
-        await bus.publish_batch([ping(1, ttl_s=1), ping(2, ttl_s=3600)], stream="ROLLCALL_PINGS")
-        assert await stored(bus, "ROLLCALL_PINGS") == 2
-
-        async def one_is_gone() -> bool:
-            return await stored(bus, "ROLLCALL_PINGS") == 1
-
-        await until(one_is_gone)
 
 
 @BOTH
@@ -212,32 +201,3 @@ async def test_a_cancelled_batch_leaves_nothing_behind(tmp_path: Path) -> None:
         assert bus._publisher._waiting == {}
         assert await bus.publish_batch([event(n) for n in range(100)], stream="ROLLCALL_EVENTS") == []
         assert await stored(bus) == 100
-
-
-async def test_three_publishers_of_one_ping_and_a_plain_subscriber(tmp_path: Path) -> None:
-    """The mailbox: whoever listens sees each attempt once, however many processes publish it."""
-    async with (
-        ready(tmp_path) as (nats, bus, _),
-        connected(nats.url) as second,
-        connected(nats.url, atomic=True) as third,
-    ):
-        heard: list[bytes] = []
-        await bus.subscribe("rollcall.v1.ping.ann.*", lambda message: heard.append(message.data))
-        await bus.flush()
-        for attempt in range(1, 21):
-            batch = [
-                Outgoing(f"rollcall.v1.in.ping.ann.{n}", b"%d" % attempt, f"ping:{n}:{attempt}")
-                for n in range(20)
-            ]
-            async with anyio.create_task_group() as tasks:
-                for publisher in (bus, second, third):
-                    tasks.start_soon(refuse_none, publisher, batch)
-        await bus.flush()
-        await until(lambda: len(heard) >= 400)
-        assert sorted(heard) == sorted(b"%d" % attempt for attempt in range(1, 21) for _ in range(20))
-        assert await stored(bus, "ROLLCALL_PINGS") == 20  # the newest of each
-
-
-async def refuse_none(bus: NatsBus, batch: list[Outgoing]) -> None:
-    nothing: list[Refused] = []
-    assert await bus.publish_batch(batch, stream="ROLLCALL_PINGS") == nothing

@@ -1,6 +1,5 @@
 """Pulling: in order, settled once, and nothing lost, whatever happens to the server or the consumer."""
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +9,10 @@ import pytest
 from nats.aio.msg import Msg
 
 from bus import puller as module
-from bus.api import ConsumerGone, Incoming, Outgoing
+from bus.api import Incoming, Outgoing
 from bus.client import js_api
 from bus.nats import NatsBus
 from bus.puller import StandingPuller, pulled
-from bus.streams import ensure
 from tests.support.nats import Server, connected, ready, until
 
 ACKS = "ROLLCALL_ACKS"
@@ -51,41 +49,6 @@ async def settled(bus: NatsBus) -> None:
     await until(empty)
 
 
-async def test_messages_come_in_order_and_are_gone_once_acknowledged(tmp_path: Path) -> None:
-    async with pulling(tmp_path) as (_, bus, puller):
-        before = time.time_ns() // 1000
-        await put(bus, *(b"%d" % n for n in range(1_000)))
-        backlog = await bus.backlog(ACKS)
-        messages = await take(puller, 1_000)
-        assert [message.data for message in messages] == [b"%d" % n for n in range(1_000)]
-        assert [message.seq for message in messages] == list(range(1, 1_001))
-        assert {message.delivered for message in messages} == {1}
-        assert messages[7].subject == "rollcall.v1.ack.ann.7"
-        assert messages[7].headers["Nats-Msg-Id"] == "ack:b'7'"
-        assert before <= messages[0].at_us <= messages[-1].at_us <= time.time_ns() // 1000
-        assert (backlog.count, backlog.oldest_at_us) == (1_000, messages[0].at_us)
-        for message in messages:
-            message.ack()
-        await settled(bus)
-        assert (await bus.backlog(ACKS)).oldest_at_us == 0
-
-
-async def test_a_message_given_back_comes_again(tmp_path: Path) -> None:
-    async with pulling(tmp_path) as (_, bus, puller):
-        await put(bus, b"1", b"2")
-        first, second = await take(puller, 2)
-        first.nak(0.2)
-        second.nak()
-        began = time.monotonic()
-        again = await take(puller, 2)
-        assert [(message.data, message.delivered) for message in again] == [(b"2", 2), (b"1", 2)]
-        assert time.monotonic() - began > 0.15
-        assert again[0].seq == second.seq
-        again[0].ack()
-        again[1].term()
-        await settled(bus)
-
-
 async def test_only_the_first_word_about_a_message_counts(tmp_path: Path) -> None:
     async with pulling(tmp_path) as (_, bus, puller):
         await put(bus, b"1")
@@ -113,18 +76,6 @@ async def test_take_waits_no_longer_than_asked_and_takes_no_more(tmp_path: Path)
             assert await puller.take(10, expires_s=0.02) == []
 
 
-async def test_a_cancelled_take_loses_nothing(tmp_path: Path) -> None:
-    async with pulling(tmp_path) as (_, bus, puller):
-        for n in range(20):
-            with anyio.move_on_after(0.001 * (n % 3)):
-                await puller.take(10, expires_s=5)
-            await put(bus, b"%d" % n)
-            (message,) = await take(puller, 1)
-            assert message.data == b"%d" % n
-            message.ack()
-        await settled(bus)
-
-
 async def test_close_gives_back_what_is_not_settled(tmp_path: Path) -> None:
     async with ready(tmp_path) as (nats, bus, _), connected(nats.url) as other:
         first = await bus.pull(ACKS, "answers", batch=100)
@@ -140,67 +91,6 @@ async def test_close_gives_back_what_is_not_settled(tmp_path: Path) -> None:
         assert {message.delivered for message in again} == {2}
         assert bus.client.on_back == []
         await second.close()
-
-
-async def test_a_restart_of_the_server_is_only_a_pause(tmp_path: Path) -> None:
-    async with pulling(tmp_path) as (nats, bus, puller):
-        await put(bus, b"1", b"2")
-        (first,) = await take(puller, 1)
-        await until(lambda: len(puller._buffer) == 1)
-        lost, back = anyio.Event(), anyio.Event()
-        bus.client.on_lost.append(lost.set)
-        bus.on_reconnect(back.set)
-        await nats.kill()
-        with anyio.fail_after(10):
-            await lost.wait()
-        (second,) = await puller.take(10, expires_s=5)  # it was here already
-        first.ack()  # kept until the connection is back
-        second.ack()
-        assert await puller.take(10, expires_s=0.02) == []
-        assert not bus.connected
-        other = await bus.pull(ACKS, "answers", batch=1)
-        assert await other.take(1, expires_s=0.02) == []
-        await other.close()
-        seen: list[bytes] = []
-
-        async def work() -> None:
-            while True:
-                for message in await puller.take(10, expires_s=5):
-                    seen.append(message.data)
-                    message.ack()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(work)
-            await nats.start()
-            with anyio.fail_after(20):
-                await back.wait()
-            await put(bus, b"3")
-            await settled(bus)
-            tasks.cancel_scope.cancel()
-        # A crash can put the consumer back behind the stream, so the first two may come twice.
-        assert set(seen) - {b"1", b"2"} == {b"3"}
-
-
-@pytest.mark.parametrize("verb", ["CONSUMER.DELETE.ROLLCALL_ACKS.answers", "STREAM.DELETE.ROLLCALL_ACKS"])
-async def test_a_deleted_consumer_is_told_and_can_be_made_again(tmp_path: Path, verb: str) -> None:
-    async with ready(tmp_path) as (_, bus, topology):
-        puller = await bus.pull(ACKS, "answers", batch=100)
-        await put(bus, b"1")
-        await take(puller, 1)
-
-        async def delete() -> None:
-            await js_api(bus.client, verb)
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(delete)
-            with anyio.fail_after(10), pytest.raises(ConsumerGone, match=r"ROLLCALL_ACKS\.answers"):
-                await take(puller, 1_000)
-        with anyio.fail_after(10), pytest.raises(ConsumerGone):  # still
-            await puller.take(10, expires_s=5)
-        await ensure(bus.client, topology)
-        await put(bus, b"2")
-        assert b"2" in {message.data for message in await take(puller, 1 if "STREAM" in verb else 2)}
-        await puller.close()
 
 
 async def test_no_answer_is_doubt_and_not_a_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,16 +153,6 @@ async def test_a_refused_request_is_no_message(tmp_path: Path) -> None:
         assert await puller.take(11, expires_s=0.1) == []
         assert puller._request == 1  # and the next one waits, so that this does not spin
         await puller.close()
-
-
-async def test_a_message_that_looks_like_a_status_is_a_message(tmp_path: Path) -> None:
-    async with pulling(tmp_path) as (_, bus, puller):
-        forged = Outgoing(
-            "rollcall.v1.ack.eve.1", b"", "x", {"Status": "409", "Description": "Consumer Deleted"}
-        )
-        assert await bus.publish_batch([forged], stream=ACKS) == []
-        (message,) = await take(puller, 1)
-        assert message.headers["Status"] == "409"
 
 
 async def test_the_end_of_an_older_request_is_not_the_end_of_this_one(tmp_path: Path) -> None:
