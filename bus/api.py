@@ -187,7 +187,7 @@ class Bus(Protocol):
     async def publish(
         self, subject: str, data: bytes, *, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None:
-        """Publish a core message, best effort; always yields to the event loop."""
+        """Publish a core message, best effort; yields to the event loop at least every hundredth time."""
         ...
 
     async def publish_batch(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ LOG_EVERY_S: Final = 10.0
 API_TIMEOUT_S: Final = 5.0
 WAIT_S_MAX: Final = 5.0
 HEADER_LINE_BYTES: Final = len("NATS/1.0\r\n\r\n")
+KEYS_MAX: Final = 1_000
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")  # narrower than the protocol: the rest goes the slower way
+_KEYS: Final[set[str]] = set()  # header names that were found in order before
 
 # The server stays connected after these; all its other complaints end the connection.
 HARMLESS: Final = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
@@ -94,6 +98,35 @@ class SafeClient(Client):
         self._pending.append(command)
         self._pending_data_size += len(command)
         if self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def send(
+        self, subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Publish as `publish` does, in a third of the time; what is unusual in any way goes by `publish`."""
+        head = _head(headers) if headers else b""
+        plain = len(f"{subject} {reply}".split()) == (2 if reply else 1)
+        if (
+            head is None
+            or not plain
+            or not self.is_connected
+            or self._flush_queue is None
+            or len(payload) + len(head) > self._max_payload
+        ):
+            await self.publish(subject, payload, reply, dict(headers) if headers else None)
+            return
+        command = (
+            f"HPUB {subject} {reply} {len(head)} {len(head) + len(payload)}\r\n".encode() + head
+            if head
+            else f"PUB {subject} {reply} {len(payload)}\r\n".encode()
+        )
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(payload)
+        self._pending += (command, payload, b"\r\n")
+        self._pending_data_size += len(command) + len(payload) + 2
+        if self._pending_data_size > self._max_pending_size:
+            await self._flush_pending(force_flush=True)
+        elif self._flush_queue.empty():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def listen(
@@ -194,6 +227,18 @@ class SafeClient(Client):
     async def _note_back(self) -> None:
         log.info("bus back")
         tell(self.on_back)
+
+
+def _head(headers: Mapping[str, str]) -> bytes | None:
+    """Return headers as they go over the wire; None for those that nats-py has to look at first."""
+    if not headers.keys() <= _KEYS:
+        if not all(_KEY.fullmatch(key) for key in headers) or len(_KEYS) + len(headers) > KEYS_MAX:
+            return None
+        _KEYS.update(headers)
+    text = "".join([f"{key}: {value}\r\n" for key, value in headers.items()])
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers):
+        return None
+    return f"NATS/1.0\r\n{text}\r\n".encode()
 
 
 def tell(callbacks: list[Callable[..., None]], *arguments: object) -> None:

@@ -19,6 +19,7 @@ from bus.puller import StandingPuller
 
 DRAIN_S: Final = 12.0
 CLOSE_S: Final = 1.0
+YIELD_EVERY: Final = 50  # messages: what is queued meanwhile goes out in one write
 
 
 class NatsSubscription:
@@ -44,6 +45,7 @@ class NatsBus:
         """Speak through a connected client; `atomic` if the server syncs each write."""
         self.client = client
         self._publisher = Publisher(client, atomic=atomic)
+        self._unyielded = 0
 
     @classmethod
     async def open(
@@ -84,8 +86,10 @@ class NatsBus:
     ) -> None:
         """Publish a core message, best effort."""
         with own_errors():
-            await self.client.publish(subject, data, reply, dict(headers) if headers else None)
-        await anyio.lowlevel.checkpoint()  # nats-py does not yield: a loop over this would stop the world
+            await self.client.send(subject, data, reply, headers)
+        self._unyielded = (self._unyielded + 1) % YIELD_EVERY
+        if not self._unyielded:  # nats-py does not yield: a loop over this would stop the world
+            await anyio.lowlevel.checkpoint()
 
     async def publish_batch(
         self, items: Sequence[Outgoing], *, stream: str, timeout_s: float = 10.0

@@ -153,7 +153,7 @@ class Publisher:
 
     async def _send(self, item: Outgoing, lines: dict[str, str], reply: str) -> None:
         with own_errors():
-            await self._client.publish(item.subject, item.data, reply, lines)
+            await self._client.send(item.subject, item.data, reply, lines)
 
     def _open(self, left: int) -> tuple[str, _Waiting]:
         number = str(next(self._numbers))

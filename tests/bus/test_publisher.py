@@ -178,7 +178,7 @@ async def test_a_connection_lost_while_sending_ends_the_sending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ready(tmp_path) as (_, bus, _):
-        publish, sent = bus.client.publish, 0
+        publish, sent = bus.client.send, 0
 
         async def lossy(*arguments: Any) -> None:
             nonlocal sent
@@ -187,7 +187,7 @@ async def test_a_connection_lost_while_sending_ends_the_sending(
                 bus._publisher._on_lost()
             await publish(*arguments)
 
-        monkeypatch.setattr(bus.client, "publish", lossy)
+        monkeypatch.setattr(bus.client, "send", lossy)
         with pytest.raises(BusUnavailable, match="lost"):
             await bus.publish_batch([event(n) for n in range(100)], stream="ROLLCALL_EVENTS")
         assert sent == 5
