@@ -1,4 +1,8 @@
-"""Rows of the store: immutable, with instants as integer microseconds since the epoch (UTC)."""
+"""Rows of the store: immutable, with instants as integer microseconds since the epoch (UTC).
+
+None of them crosses the wire (views do). Those that are read by the thousand are `array_like`: a row becomes
+a record by the order of its columns, without their names.
+"""
 
 from typing import Literal
 
@@ -29,7 +33,7 @@ NOT_AGAIN: tuple[EndReason, ...] = ("declined", "released", "failed", "timed_out
 ENDED_TASKS: tuple[TaskStatus, ...] = ("done", "failed", "cancelled")
 
 
-class Agent(Struct, frozen=True, kw_only=True):
+class Agent(Struct, frozen=True, kw_only=True, array_like=True):
     """Who can hold a promise. `status` is the stored projection of the facts beside it."""
 
     id: int
@@ -63,7 +67,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class Task(Struct, frozen=True, kw_only=True):
+class Task(Struct, frozen=True, kw_only=True, array_like=True):
     """One piece of work; at most one open assignment."""
 
     id: int
@@ -99,7 +103,7 @@ class Task(Struct, frozen=True, kw_only=True):
     version: int = 0
 
 
-class Assignment(Struct, frozen=True, kw_only=True):
+class Assignment(Struct, frozen=True, kw_only=True, array_like=True):
     """A lease: one agent's promise about one task. Its id is the fencing token."""
 
     id: int

@@ -106,6 +106,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     excluded: bool = False  # who may not have the loaded tasks again in this round
     dependents: bool = False  # the tasks that wait for the named ones, and what all of these wait for
     clocks: bool = False  # holds and answers_until
+    alone: bool = False  # no company but an assignment's task: for what is done by the thousand
     lookups: tuple[Lookup, ...] = ()
 
 
@@ -212,9 +213,6 @@ class Unit(Struct, frozen=True, kw_only=True):
     due: bool = False  # it was claimed: a refusal has nobody to hear it, and is a failure as any other
 
 
-_ROWS = {"assignments": "assignments", "tasks": "tasks", "agents": "agent_ids"}
-
-
 class Claim(Struct, frozen=True, kw_only=True):
     """Due rows taken in one statement, each decided and written in the same transaction."""
 
@@ -227,8 +225,13 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     def unit(self, row: int) -> Unit:
         """Return the unit of a due row: the same with its neighbours as when it is tried again alone."""
-        key = _ROWS[self.rows]
-        needs = structs.replace(self.needs, **{key: (*getattr(self.needs, key), row)})
+        match self.rows:
+            case "assignments":
+                needs = structs.replace(self.needs, assignments=(*self.needs.assignments, row))
+            case "tasks":
+                needs = structs.replace(self.needs, tasks=(*self.needs.tasks, row))
+            case _:
+                needs = structs.replace(self.needs, agent_ids=(*self.needs.agent_ids, row))
         return Unit(
             key=f"{self.rows}:{row}",
             needs=needs,

@@ -11,6 +11,7 @@ from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, U
 from domain import answers, pinging, presence
 from domain.timers import Timers
 
+_ALONE = Needs(alone=True)
 NUMBER_DIGITS_MAX = 18  # stays below 2**63
 
 
@@ -52,7 +53,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
         return (Chore(name="answered", every_s=1.0, run=_answered),)
 
     def _claim(self, _now: int) -> Claim:
-        return Claim(query="claim_pings", rows="assignments", decide=self._ping)
+        return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_ALONE)
 
     def _ping(self, view: View, assignment_id: int, now: int) -> Changes:
         return pinging.ping(view, assignment_id, now, timers=self.timers)

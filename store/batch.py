@@ -11,7 +11,7 @@ from contracts.codec import encode
 from contracts.errors import IdempotencyMismatchError, Problem, RollcallError
 from contracts.work import Changes, Claim, Committed, Fact, Failed, Lookup, Unit
 from store.errors import StatementError
-from store.rows import CommandRow, reader
+from store.rows import CommandRow, columns, reader
 from store.sql import Query
 from store.statements import Course, Fetch, Mark, bound, listed
 from store.view import Life, Rng, UnitView
@@ -48,8 +48,16 @@ class Batch:
         self._writer = Writer(catalogue, self._set, life)
         self._commands: dict[tuple[str, str], CommandRow] = {}
 
-    def write(self, units: Sequence[Unit]) -> Course[list[Outcome]]:
-        """Do the units; raises StatementError when something of them may not be written."""
+    def write(
+        self, units: Sequence[Unit], claimed: Sequence[Sequence[Any]] = (), table: str = ""
+    ) -> Course[list[Outcome]]:
+        """Do the units; raises StatementError when something of them may not be written.
+
+        `claimed` are rows of `table` that need not be loaded again.
+        """
+        self._set.alone = all(unit.needs.alone for unit in units)
+        if claimed:
+            self._set.put_rows(table, claimed)
         yield from self._load_commands(units)
         yield from self._load(units)
         done: list[_Done] = []
@@ -199,13 +207,20 @@ def load_life(catalogue: Catalogue, rng: Rng) -> Course[Life]:
     )
 
 
-def transact(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Course[list[Outcome]]:
+def transact(
+    catalogue: Catalogue,
+    units: Sequence[Unit],
+    now: int,
+    rng: Rng,
+    claimed: Sequence[Sequence[Any]] = (),
+    table: str = "",
+) -> Course[list[Outcome]]:
     """Do the units as one batch; if that may not be written, each alone, so that only the guilty fail."""
     outcomes: list[Outcome] = []
     yield Mark("set", "batch")
     try:
         life = yield from load_life(catalogue, rng)
-        outcomes = yield from Batch(catalogue, life, now).write(units)
+        outcomes = yield from Batch(catalogue, life, now).write(units, claimed, table)
     except StatementError as error:
         yield Mark("back", "batch")
         if len(units) == 1:
@@ -238,12 +253,15 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
     query = catalogue[claim.query]
     life = yield from load_life(catalogue, rng)
     given = {"now": now, "limit": claim.limit, "until": life.answers_until, **dict(claim.params)}
-    rows = yield Fetch(query, bound(query, given))
-    ids = [row[0] for row in sorted(rows, key=_order)]
-    if not ids:
+    rows: list[Sequence[Any]] = yield Fetch(query, bound(query, given))
+    if not rows:
         return []
+    order = len(rows[0]) - len(columns(query.record)) if query.record else len(rows[0])
+    rows.sort(key=lambda row: _order(row[:order]))
+    ids = [row[0] for row in rows]
     units = [claim.unit(row_id) for row_id in ids]
-    outcomes = yield from transact(catalogue, units, now, rng)
+    claimed = [row[order:] for row in rows]
+    outcomes = yield from transact(catalogue, units, now, rng, claimed, claim.rows)
     return [
         structs.replace(outcome, row=row_id, rows=claim.rows) if isinstance(outcome, Failed) else outcome
         for row_id, outcome in zip(ids, outcomes, strict=True)
@@ -275,7 +293,7 @@ def _reader_of(kind: type[Struct]) -> Any:
 
 
 def _order(row: Sequence[Any]) -> tuple[int, ...]:
-    """Order claimed rows as the claim did: by what it returns after the id, nothing last."""
+    """Order claimed rows as the claim did: by what it returns between the id and the record, nothing last."""
     return (*(_LATE if value is None else value for value in row[1:]), row[0])
 
 

@@ -8,13 +8,13 @@ hints `/*sqlite: … */` and `/*pg: … */` open for one engine only.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contracts import records, work
 from store import rows
@@ -23,6 +23,7 @@ Engine = Literal["sqlite", "pg"]
 
 _NAME = re.compile(r"^-- name: (\w+)(?: (->|<-) (\w+))?\n", re.MULTILINE)
 _FIELDS = re.compile(r"\{(?:(\w+)\.)?(columns|values|changes)(?: but ([\w, ]+))?\}")
+_CHANGES = re.compile(r"\{changes(?: but ([\w, ]+))?\}")
 _HINT = re.compile(r"/\*(sqlite|pg): (.*?) \*/", re.DOTALL)
 _PARAM = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
@@ -38,6 +39,9 @@ class Query(Struct, frozen=True, kw_only=True):
     why: str
     record: type[Struct] | None = None  # of its rows
     source: type[Struct] | None = None  # of its parameters
+    changes: tuple[str, ...] = ()  # the columns that `{changes}` stands for
+    template: str = ""  # of what has `{changes}`: the text with that still open
+    engine: Engine = "sqlite"
 
 
 class Migration(Struct, frozen=True, kw_only=True):
@@ -66,11 +70,9 @@ def _query(name: str, arrow: str | None, kind: str | None, body: str, engine: En
     if why is None:
         raise ValueError(f"query {name} does not say why it is there")
     record = None if kind is None else _record(kind)
-    text = _COMMENT.sub("", open_hints(body, engine)).strip().removesuffix(";")
-    text = _FIELDS.sub(lambda found: _fields(found, record), text)
-    params = tuple(dict.fromkeys(_PARAM.findall(text)))
-    sign = "?" if engine == "sqlite" else "$"
-    text = _PARAM.sub(lambda param: f"{sign}{params.index(param[1]) + 1}", text)
+    template = _COMMENT.sub("", open_hints(body, engine)).strip().removesuffix(";")
+    changed = _CHANGES.search(template)
+    text, params = _numbered(_FIELDS.sub(lambda found: _fields(found, record), template), engine)
     return Query(
         name=name,
         text=text,
@@ -78,7 +80,27 @@ def _query(name: str, arrow: str | None, kind: str | None, body: str, engine: En
         why=why[1],
         record=record if arrow == "->" else None,
         source=record if arrow == "<-" else None,
+        changes=() if changed is None else _names(record, changed[1]),
+        template="" if changed is None else template,
+        engine=engine,
     )
+
+
+def narrowed(query: Query, columns: Sequence[str]) -> Query:
+    """Return an updating query that sets only these of its columns: an index of the others is not touched."""
+    strange = set(columns) - set(query.changes)
+    if strange:
+        raise ValueError(f"{query.name} never changes {', '.join(sorted(strange))}")
+    settings = ", ".join(f"{name} = :{name}" for name in columns)
+    text, params = _numbered(_CHANGES.sub(settings, query.template), query.engine)
+    return structs.replace(query, text=text, params=params, changes=tuple(columns))
+
+
+def _numbered(text: str, engine: Engine) -> tuple[str, tuple[str, ...]]:
+    """Return the text with numbers for the names of its parameters, and these in their order."""
+    params = tuple(dict.fromkeys(_PARAM.findall(text)))
+    sign = "?" if engine == "sqlite" else "$"
+    return _PARAM.sub(lambda param: f"{sign}{params.index(param[1]) + 1}", text), params
 
 
 def _record(name: str) -> type[Struct]:
@@ -92,7 +114,7 @@ def _record(name: str) -> type[Struct]:
 def _fields(found: re.Match[str], record: type[Struct] | None) -> str:
     if record is None:
         raise ValueError(f"{found[0]} needs a record")
-    names = [name for name in rows.columns(record) if name not in (found[3] or "").split(", ")]
+    names = _names(record, found[3])
     match found[2]:
         case "columns":
             return ", ".join(f"{found[1]}.{name}" if found[1] else name for name in names)
@@ -100,6 +122,10 @@ def _fields(found: re.Match[str], record: type[Struct] | None) -> str:
             return ", ".join(f":{name}" for name in names)
         case _:
             return ", ".join(f"{name} = :{name}" for name in names)
+
+
+def _names(record: type[Struct] | None, left_out: str | None) -> tuple[str, ...]:
+    return tuple(name for name in rows.columns(record or Struct) if name not in (left_out or "").split(", "))
 
 
 @cache

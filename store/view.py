@@ -44,6 +44,7 @@ class UnitView:
         """Gather what `needs` names; a row that cannot be read raises here, for this unit only."""
         self._set = rows
         self._life = life
+        self._alone = needs.alone
         self.rows = lookups
         self.assignments: dict[int, Assignment] = {}
         self.tasks: dict[int, Task] = {}
@@ -123,6 +124,9 @@ class UnitView:
         if row is None:
             return
         self.assignments[assignment_id] = row
+        if self._alone:
+            self._add_task(row.task_id)
+            return
         for name in (row.agent, row.offered_by, row.wait_who):
             if name is not None:
                 self._agent(name.lower())
@@ -133,15 +137,21 @@ class UnitView:
                 self._told(escalation.steps)
         self._task(row.task_id)
 
-    def _task(self, task_id: int) -> None:
+    def _add_task(self, task_id: int) -> Task | None:
+        """Gather a task without its company; return it if it was not here before."""
         if task_id in self.tasks:
+            return None
+        row: Task | None = self._found("tasks", task_id)
+        if row is not None:
+            self.tasks[task_id] = row
+            if row.key is not None:
+                self.task_ids[row.key] = task_id
+        return row
+
+    def _task(self, task_id: int) -> None:
+        row = self._add_task(task_id)
+        if row is None or self._alone:
             return
-        row = self._found("tasks", task_id)
-        if row is None:
-            return
-        self.tasks[task_id] = row
-        if row.key is not None:
-            self.task_ids[row.key] = task_id
         self._policy(row.policy)
         if row.assignment_id is not None:
             self._assignment(row.assignment_id)

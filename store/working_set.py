@@ -4,7 +4,7 @@ Keys are wanted, loaded in bulk, and what a loaded row brings along is wanted in
 what was loaded, so that a row is written once however many units changed it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -86,6 +86,7 @@ class WorkingSet:
     def __init__(self, catalogue: Mapping[str, Query]) -> None:
         """Start empty; `catalogue` are the engine's queries."""
         self._queries = catalogue
+        self.alone = False  # of the company of what is loaded, nobody wants more than an assignment's task
         self.tables = {name: Table({}, {}, {}) for name in KEY_PLACES}
         self.assignments: dict[int, Assignment] = self.tables["assignments"].rows
         self.tasks: dict[int, Task] = self.tables["tasks"].rows
@@ -113,15 +114,26 @@ class WorkingSet:
                 asked.add(key)
                 wanted.append(key)
 
+    def _want_one(self, load: str, key: Key) -> None:
+        """Ask for a row as `want` does; this is the path of every record."""
+        asked = self._asked[load]
+        if key not in asked:
+            asked.add(key)
+            self._wanted[load].append(key)
+
     def want_needs(self, needs: Needs) -> None:
         """Ask for what a unit names."""
         names = [name.lower() for name in needs.agents]
-        self.want("load_assignments", needs.assignments)
-        self.want("load_tasks", needs.tasks)
-        self.want("load_task_keys", needs.task_keys)
-        self.want("load_agents", names)
-        self.want("load_agent_ids", needs.agent_ids)
-        self.want("load_policies", needs.policies)
+        for load, keys in (
+            ("load_assignments", needs.assignments),
+            ("load_tasks", needs.tasks),
+            ("load_task_keys", needs.task_keys),
+            ("load_agents", names),
+            ("load_agent_ids", needs.agent_ids),
+            ("load_policies", needs.policies),
+        ):
+            if keys:
+                self.want(load, keys)
         if needs.leases:
             self.want("load_leases", names)
         for load, asked in (
@@ -148,7 +160,7 @@ class WorkingSet:
         if self._able is None:
             self._able = {}
             rows = yield Fetch(self._queries["load_candidates"])
-            self._put_rows("agents", rows)
+            self.put_rows("agents", rows)
             for row in rows:
                 self._weigh(str(row[KEY_PLACES["agents"]]).lower())
 
@@ -166,15 +178,17 @@ class WorkingSet:
 
     def accept(self, changes: Changes) -> None:
         """Lay a unit's changes over the rows: all of them, or none when one is not at its version."""
-        staged = [
-            *self._stage("agents", changes.agents),
-            *self._stage("tasks", changes.tasks),
-            *self._stage("assignments", changes.assignments),
-            *self._stage("escalations", changes.escalations),
-            *self._stage("policies", changes.policies),
-        ]
+        staged: list[tuple[str, Key, Any, Any]] = []
+        for name, changed in (
+            ("agents", changes.agents),
+            ("tasks", changes.tasks),
+            ("assignments", changes.assignments),
+            ("escalations", changes.escalations),
+            ("policies", changes.policies),
+        ):
+            if changed:
+                staged += self._stage(name, changed)
         for table, key, seen, _ in staged:
-            self._asked[_OWN_LOADS[table]].add(key)
             if table == "tasks" and not seen.version:  # nobody can have known it before
                 self._asked["load_excluded"].add(key)
                 self._asked["load_dependents"].add(key)
@@ -183,7 +197,7 @@ class WorkingSet:
             rows = self.tables[table]
             rows.stored.setdefault(key, rows.rows.get(key))
             rows.rows[key] = record
-            self._follow(table, record)
+            self._follow(table, key, record)
         for task_id, depends_on in changes.dependencies:
             self._wait_for(depends_on, task_id)
 
@@ -197,7 +211,7 @@ class WorkingSet:
         if "load_dependents" in self._company_of_tasks:
             self.want("load_relatives", (depends_on, task_id))
 
-    def _stage(self, table: str, changed: Sequence[Any]) -> Iterable[tuple[str, Key, Any, Any]]:
+    def _stage(self, table: str, changed: Sequence[Any]) -> Iterator[tuple[str, Key, Any, Any]]:
         rows = self.tables[table].rows
         for record in changed:
             key = key_of(table, record)
@@ -220,9 +234,9 @@ class WorkingSet:
                 for task_id, depends_on in rows:
                     self._wait_for(depends_on, task_id)
             case "load_relatives":
-                self._put_rows(table, rows, follow=False)
+                self.put_rows(table, rows, follow=False)
             case "load_leases":
-                self._put_rows(table, rows)
+                self.put_rows(table, rows)
                 for name in keys:  # not the rows: a unit of this transaction may have ended or added leases
                     self.leases[str(name)] = {
                         row.id
@@ -230,16 +244,16 @@ class WorkingSet:
                         if row.ended_at is None and row.agent.lower() == name
                     }
             case _:
-                self._put_rows(table, rows)
+                self.put_rows(table, rows)
 
-    def _put_rows(self, table: str, rows: list[Any], *, follow: bool = True) -> None:
+    def put_rows(self, table: str, rows: Sequence[Any], *, follow: bool = True) -> None:
         """Make records of rows; one that is none is kept aside and hurts only whoever needs it."""
         read, place, into = _READERS[table], KEY_PLACES[table], self.tables[table]
         for row in rows:
             key = str(row[place]).lower() if table == "agents" else row[place]
             if key in into.rows:  # as a unit of this transaction left it, or as a relative
                 if follow:
-                    self._follow(table, into.rows[key])
+                    self._follow(table, key, into.rows[key])
                 continue
             try:
                 record = read(row)
@@ -250,36 +264,42 @@ class WorkingSet:
                 continue
             into.rows[key] = record
             if follow:
-                self._follow(table, record)
+                self._follow(table, key, record)
 
-    def _follow(self, table: str, record: Any) -> None:
+    def _follow(self, table: str, key: Key, record: Any) -> None:
         """Keep the side tables true, and want what the record brings along."""
-        self._asked[_OWN_LOADS[table]].add(key_of(table, record))
+        self._asked[_OWN_LOADS[table]].add(key)
         match table:
             case "assignments":
                 self._follow_assignment(record)
             case "tasks":
                 if record.key is not None:
                     self.task_ids[record.key] = record.id
-                self.want("load_policies", (record.policy,))
+                if self.alone:
+                    return
+                self._want_one("load_policies", record.policy)
                 if record.assignment_id is not None:
-                    self.want("load_assignments", (record.assignment_id,))
+                    self._want_one("load_assignments", record.assignment_id)
                 for load in self._company_of_tasks:
-                    self.want(load, (record.id,))
+                    self._want_one(load, record.id)
             case "escalations" | "policies":
                 told = (step.who for step in record.steps)
                 self.want("load_agents", (who.lower() for who in told if who is not None))
             case _:  # agents
-                self.agent_names[record.id] = record.name.lower()
-                self._weigh(record.name.lower())
+                self.agent_names[record.id] = str(key)
+                self._weigh(str(key))
 
     def _follow_assignment(self, record: Assignment) -> None:
-        self.want("load_tasks", (record.task_id,))
+        self._want_one("load_tasks", record.task_id)
         name = record.agent.lower()
-        others = (record.offered_by, record.wait_who)
-        self.want("load_agents", (name, *(other.lower() for other in others if other is not None)))
-        if record.escalation_id is not None:
-            self.want("load_escalations", (record.escalation_id,))
+        if not self.alone:
+            self._want_one("load_agents", name)
+            if record.offered_by is not None:
+                self._want_one("load_agents", record.offered_by.lower())
+            if record.wait_who is not None:
+                self._want_one("load_agents", record.wait_who.lower())
+            if record.escalation_id is not None:
+                self._want_one("load_escalations", record.escalation_id)
         if record.end_reason in NOT_AGAIN:
             self.excluded.setdefault(record.task_id, set()).add((record.round, record.agent))
         held = self.leases.get(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from operator import attrgetter
+from operator import ne
 from typing import Any
 
 from msgspec import Struct, structs
@@ -11,8 +11,8 @@ from contracts.codec import encode
 from contracts.events import event_post
 from contracts.records import AuditRow
 from contracts.work import Changes, Fact, Post, Unit
-from store.rows import CommandRow, binder
-from store.sql import Query
+from store.rows import CommandRow, binder, columns
+from store.sql import Query, narrowed
 from store.statements import Course, Fetch, Write, exactly, listed
 from store.view import Life
 from store.working_set import WorkingSet
@@ -26,6 +26,9 @@ _RECORDS = {
     "assignments": "assignment",
 }
 _ADDED = ("insert_step", "insert_ping", "insert_comment", "insert_notice", "insert_command", "insert_audit")
+
+
+Binder = Callable[[Any], tuple[Any, ...]]
 
 
 class Standing(Struct):
@@ -52,7 +55,7 @@ class Writer:
         self._queries = catalogue
         self._set = rows
         self._life = life
-        self._bind: dict[str, Callable[[Any], tuple[Any, ...]]] = _binders(catalogue)
+        self._bind: dict[str, Binder] = _binders(catalogue)
         self._added: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _ADDED}
         self._dependencies: list[tuple[int, int]] = []
         self._posts: list[Standing] = []
@@ -114,23 +117,15 @@ class Writer:
             yield from exactly(self._queries[name], rows)
 
     def _update(self, name: str, changed: Sequence[tuple[Any, Any]]) -> Course[None]:
-        """Update records at the versions they had; those that allow it by the narrow statement."""
-        narrow_name = f"{name}_narrow"
-        if narrow_name not in self._queries:
-            bind = self._bind[name]
-            yield from self._put(name, [(*bind(record), before.version) for record, before in changed])
-            return
-        wide_bind, narrow_bind = self._bind[name], self._bind[narrow_name]
-        left_out = _left_out(self._queries[name], self._queries[narrow_name])
-        wide: list[tuple[Any, ...]] = []
-        narrow: list[tuple[Any, ...]] = []
+        """Update records at the versions they had, each by a statement that writes only what changed."""
+        query = self._queries[name]
+        alike: dict[tuple[bool, ...], list[tuple[Any, Any]]] = {}
         for record, before in changed:
-            if left_out(record) == left_out(before):
-                narrow.append((*narrow_bind(record), before.version))
-            else:
-                wide.append((*wide_bind(record), before.version))
-        yield from self._put(name, wide)
-        yield from self._put(narrow_name, narrow)
+            flags = tuple(map(ne, structs.astuple(record), structs.astuple(before)))
+            alike.setdefault(flags, []).append((record, before))
+        for flags, pairs in alike.items():
+            narrow, bind = _narrowed(query, flags)
+            yield from exactly(narrow, [(*bind(record), before.version) for record, before in pairs])
 
     def _flush_posts(self) -> Course[None]:
         updates: list[tuple[Any, ...]] = []
@@ -181,15 +176,19 @@ def posts_of(standing: Sequence[Standing]) -> tuple[Post, ...]:
 
 
 @cache
-def _left_out(wide: Query, narrow: Query) -> Callable[[Any], Any]:
-    """Return what reads the fields that only the wide statement writes."""
-    return attrgetter(*(name for name in wide.params if name not in narrow.params))
+def _narrowed(query: Query, changed: tuple[bool, ...]) -> tuple[Query, Binder]:
+    """Return the update of these fields of its record, and what takes their values out of one."""
+    if query.source is None:
+        raise TypeError(f"{query.name} takes no record")
+    fields = zip(columns(query.source), changed, strict=True)
+    narrow = narrowed(query, [name for name, differs in fields if differs])
+    return narrow, binder(query.source, [param for param in narrow.params if param != "expected"])
 
 
-_bound: dict[int, dict[str, Callable[[Any], tuple[Any, ...]]]] = {}
+_bound: dict[int, dict[str, Binder]] = {}
 
 
-def _binders(catalogue: Mapping[str, Query]) -> dict[str, Callable[[Any], tuple[Any, ...]]]:
+def _binders(catalogue: Mapping[str, Query]) -> dict[str, Binder]:
     """Return what takes each writing query's parameters out of a record, all but `expected`."""
     found = _bound.get(id(catalogue))
     if found is None:

@@ -20,12 +20,7 @@ INSERT INTO agents ({columns}, name_key) VALUES ({values}, lower(:name));
 -- What an agent may change; never its name, which its leases carry.
 UPDATE agents SET {changes but id, name, created_at} WHERE id = :id AND version = :expected;
 
--- name: update_agent_narrow <- Agent
--- What beats and acks change: no column that chooses who could take work.
-UPDATE agents SET {changes but id, name, created_at, kind, capacity, active, leases}
-WHERE id = :id AND version = :expected;
-
--- name: claim_silent
+-- name: claim_silent -> Agent
 -- Take the agents whose beats were missed.
 UPDATE agents SET version = version + 1
 WHERE id IN (
@@ -33,7 +28,7 @@ WHERE id IN (
     WHERE silent_at <= :now AND beat_interval_us * :misses + :heard_since <= :now
     ORDER BY silent_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
-RETURNING id, silent_at;
+RETURNING id, silent_at, {columns};
 
 -- name: next_silent_at
 -- When the monitor has to be awake.

@@ -26,25 +26,19 @@ INSERT INTO assignments ({columns}) VALUES ({values});
 -- What a lease may change in its life: all but its task and its agent.
 UPDATE assignments SET {changes but id, task_id, agent} WHERE id = :id AND version = :expected;
 
--- name: update_assignment_narrow <- Assignment
--- What most answers and every ping change: without the columns that choose who stands in the partial indexes, SQLite
--- need not write those again (a quarter of the time).
-UPDATE assignments SET {changes but id, task_id, agent, end_reason, ended_at, exhausted, quarantined}
-WHERE id = :id AND version = :expected;
-
--- name: claim_pings
+-- name: claim_pings -> Assignment
 -- Take the pings that are due; the version keeps any other claimer off what this transaction decides.
 UPDATE assignments SET version = version + 1
 WHERE id IN (
     SELECT id FROM assignments WHERE ping_at <= :now ORDER BY ping_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
-RETURNING id, ping_at;
+RETURNING id, ping_at, {columns};
 
 -- name: next_ping_at
 -- When the pinger has to be awake.
 SELECT ping_at FROM assignments WHERE ping_at IS NOT NULL ORDER BY ping_at LIMIT 1;
 
--- name: claim_deadlines
+-- name: claim_deadlines -> Assignment
 -- Take the deadlines that are missed, most overdue first. An answer may still be on its way until :until, so only
 -- what waits for no answer is taken past it.
 UPDATE assignments SET version = version + 1
@@ -53,7 +47,7 @@ WHERE id IN (
     WHERE deadline_at <= :now AND (deadline_at <= :until OR status IN ('waiting', 'snoozed'))
     ORDER BY deadline_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
-RETURNING id, deadline_at;
+RETURNING id, deadline_at, {columns};
 
 -- name: next_deadline_at
 -- When the escalator has to be awake; it may be held back until answers are handled.

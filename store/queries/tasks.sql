@@ -28,11 +28,6 @@ INSERT INTO tasks ({columns}) VALUES ({values});
 -- What a task may change in its life.
 UPDATE tasks SET {changes but id, key, created_at} WHERE id = :id AND version = :expected;
 
--- name: update_task_narrow <- Task
--- What pings and acks change: no column of an index.
-UPDATE tasks SET {changes but id, key, created_at, priority, due_at, status, assign_at, agent}
-WHERE id = :id AND version = :expected;
-
 -- name: insert_dependency
 -- A task waits for another; saying so twice changes nothing.
 INSERT INTO task_dependencies (task_id, depends_on) VALUES (:task_id, :depends_on) ON CONFLICT DO NOTHING;
@@ -41,7 +36,7 @@ INSERT INTO task_dependencies (task_id, depends_on) VALUES (:task_id, :depends_o
 -- A remark on a task.
 INSERT INTO comments ({columns}) VALUES ({values});
 
--- name: claim_assignable
+-- name: claim_assignable -> Task
 -- Take the tasks that want an owner, in the order of assigning: priority, due date, age. Those that found nobody
 -- are taken before their next try when :until is ahead of now.
 UPDATE tasks SET version = version + 1
@@ -49,7 +44,7 @@ WHERE id IN (
     SELECT id FROM tasks WHERE assign_at <= :until
     ORDER BY priority, due_at IS NULL, due_at, created_at, id LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
-RETURNING id, priority, due_at, created_at;
+RETURNING id, priority, due_at, created_at, {columns};
 
 -- name: next_assign_at
 -- When the assigner has to be awake.

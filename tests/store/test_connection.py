@@ -176,7 +176,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("query", ["update_assignment_narrow", "insert_audit", "insert_post"])
+@pytest.mark.parametrize("query", ["update_assignment", "insert_audit", "insert_post"])
 async def test_a_process_killed_inside_a_transaction_leaves_nothing_half_done(
     store: SqliteStore, path: Path, query: str
 ) -> None:

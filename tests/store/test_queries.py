@@ -29,7 +29,6 @@ PLANS = {
     "load_commands": ["SEARCH c USING INDEX sqlite_autoindex_commands_1 (actor=? AND command_id=?)"],
     "load_slots": ["SEARCH outbox USING INDEX sqlite_autoindex_outbox"],
     "update_assignment": ["SEARCH assignments USING INTEGER PRIMARY KEY"],
-    "update_assignment_narrow": ["SEARCH assignments USING INTEGER PRIMARY KEY"],
     "update_task": ["SEARCH tasks USING INTEGER PRIMARY KEY"],
     "update_agent": ["SEARCH agents USING INTEGER PRIMARY KEY"],
     "update_post": ["SEARCH outbox USING INTEGER PRIMARY KEY"],

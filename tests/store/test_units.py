@@ -189,3 +189,16 @@ async def test_runs_that_come_together_share_commits_and_stay_apart(store: Sqlit
     assert isinstance(outcomes[40], KeyError)
     view = await get(store, Needs(assignments=tuple(range(1, 41))))
     assert {row.version for row in view.assignments.values()} == {2}
+
+
+async def test_whoever_wants_no_company_sees_the_lease_and_its_task_only(store: SqliteStore) -> None:
+    await fill(store, 2)
+    seen: list[tuple[set[int], set[int], set[str]]] = []
+
+    def decide(view: View, _now: int) -> Changes:
+        seen.append((set(view.assignments), set(view.tasks), set(view.agents)))
+        return Changes()
+
+    for alone in (True, False):
+        await do(store, unit(decide, Needs(assignments=(2,), alone=alone)))
+    assert seen == [({2}, {2}, set()), ({2}, {2}, {"a2"})]
