@@ -60,8 +60,8 @@ verify: $(READY) ## Fail if a generated page is stale
 generate: $(READY) ## Write the generated pages again
 	@$(BIN)/python -m rollcall.generate
 
-bench: $(READY) ## Measure, as ratios to the fastest known way
-	@$(BIN)/python -m bench
+bench: $(READY) ## Measure, as ratios to the fastest known way; PARTS="ping ack" only those
+	@$(BIN)/python -m bench $(PARTS)
 
 fmt: $(READY) ## Format the code, and mend what can be mended by itself
 	@$(BIN)/ruff check --quiet --fix-only .

@@ -7,8 +7,8 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from bench import acks, beats, idle, lateness, page, pings, profiling, ready
-from bench.harness import Figure
+from bench import acks, beats, crowd, escalations, idle, lateness, page, pings, profiling, ready, rivals
+from bench.harness import Figure, of_part
 from rollcall import log
 
 
@@ -16,7 +16,7 @@ class Measure(Protocol):
     """One measurement."""
 
     def __call__(self, *, quick: bool) -> Awaitable[list[Figure]]:
-        """Return its lines of the table."""
+        """Return its lines of the table; `quick` is a look at few rows."""
         ...
 
 
@@ -24,6 +24,10 @@ MEASURES: dict[str, Measure] = {
     "ping": pings.measure,
     "ack": acks.measure,
     "lateness": lateness.measure,
+    "rivals": rivals.measure,
+    "escalation": escalations.measure,
+    "catchup": escalations.catch_up,
+    "crowd": crowd.measure,
     "ready": ready.measure,
     "idle": idle.measure,
     "beats": beats.measure,
@@ -35,11 +39,12 @@ async def run(names: Sequence[str], *, quick: bool, write: bool) -> None:
     figures: list[Figure] = []
     for name in names:
         started = time.monotonic()
-        figures += await MEASURES[name](quick=quick)
+        figures += of_part(name, await MEASURES[name](quick=quick))
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     print(page.table(figures))
     if write:
-        print(f"written: {page.write(figures, await profiling.measure(quick=quick))}", file=sys.stderr)
+        for path in page.write(figures, await profiling.measure(quick=quick)):
+            print(f"written: {path}", file=sys.stderr)
 
 
 def main() -> None:
@@ -47,7 +52,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer rows: a look, not a measurement")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write docs/performance.md, its pictures and docs/results/bench.json",
+    )
     asked = parser.parse_args()
     unknown = set(asked.names) - set(MEASURES)
     if unknown:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 ROUNDS = 3
 Watching = AbstractContextManager[object]
@@ -23,6 +23,13 @@ class Figure(Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     goal: str = ""
     reached: bool | None = None  # None: there is no goal
+    numbers: dict[str, float] = {}  # the same for machines, and for plots; each name ends in its unit
+    part: str = ""  # the name by which it is measured
+
+
+def of_part(name: str, figures: Sequence[Figure]) -> list[Figure]:
+    """Say by which name they can be measured again."""
+    return [structs.replace(figure, part=name) for figure in figures]
 
 
 class Spent(Struct, frozen=True):
@@ -46,13 +53,16 @@ class Pairs(Struct, frozen=True, kw_only=True):
 
     def figure(self, name: str, unit: str, goal: float | None = HALF) -> Figure:
         """Return the line of the table."""
+        ours, limit = statistics.median(self.ours), statistics.median(self.limit)
         return Figure(
             name=name,
-            value=f"{statistics.median(self.ours):,.0f} {unit}",
-            against=f"{statistics.median(self.limit):,.0f} {unit}",
+            value=f"{ours:,.0f} {unit}",
+            against=f"{limit:,.0f} {unit}",
             ratio=self.ratio,
             goal="" if goal is None else f"≥ {goal:.0%}",
             reached=None if goal is None else self.ratio >= goal,
+            numbers={"ours_per_s": ours, "limit_per_s": limit, "ratio": self.ratio}
+            | ({} if goal is None else {"goal_ratio": goal}),
         )
 
 
@@ -71,6 +81,12 @@ async def pairs(
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least `share` of all values do not exceed."""
     return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]
+
+
+def late(values_ms: Sequence[float]) -> dict[str, float]:
+    """Return what is said about lateness: 50th, 90th and 99th percentile, and the worst."""
+    shares = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "max_ms": 1.0}
+    return {name: percentile(values_ms, share) for name, share in shares.items()}
 
 
 def rate(count: int, started_us: int, ended_us: int) -> float:

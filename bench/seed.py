@@ -92,6 +92,50 @@ def pinged(path: Path) -> None:
         db.execute("UPDATE assignments SET attempt = 1, last_ping_at = assigned_at")
 
 
+def todo(path: Path, count: int, *, agents: int) -> None:
+    """Insert tasks 1 to `count` that wait for `agents` agents with just enough room; nothing is due."""
+    now = now_us()
+    with closing(sqlite3.connect(path)) as db, db:
+        fleet(db, agents, leases=count // agents, now=now)
+        db.execute("UPDATE agents SET leases = 0, status = 'ready' WHERE kind = 'sub_agent'")
+        task = Task(
+            id=0,
+            title="Reconcile the ledgers of March",
+            status="todo",
+            ping_interval_us=HOUR_US // 2,
+            assign_at=now + NEVER_US,
+            created_at=now,
+            updated_at=now,
+        )
+        multiply(db, "tasks", row(task), {"id": "i"}, count)
+
+
+def missed(
+    path: Path, count: int, *, first_us: int, step_us: float = 0.0, pinged_at: int | None = None
+) -> None:
+    """Let the first `count` offers, each pinged once, run out from `first_us` on, and main be there."""
+    deadline = "CAST(:first + (id - 1) * :step AS INTEGER)"
+    values = {"first": first_us, "step": step_us, "count": count, "ping_at": pinged_at}
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            f"UPDATE assignments SET attempt = 1, last_ping_at = assigned_at, accept_by = {deadline}, "  # noqa: S608
+            f"deadline_at = {deadline}, ping_at = coalesce(:ping_at, ping_at) WHERE id <= :count",
+            values,
+        )
+    main_present(path)
+
+
+def main_present(path: Path) -> None:
+    """Let the main agent be there for good, so that steps reach it."""
+    now = now_us()
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(
+            "UPDATE agents SET session = 'bench', joined_at = :now, beat_at = :now, silent_at = :never, "
+            "status = 'ready', status_why = 'present' WHERE kind = 'main_agent'",
+            {"now": now, "never": now + NEVER_US},
+        )
+
+
 def row(record: msgspec.Struct) -> dict[str, Any]:
     """Return a record's columns: lists are JSON, and what was never written has version 1."""
     values = structs.asdict(record) | {"version": 1}

@@ -25,6 +25,8 @@ from rollcall.settings import Limits, Settings
 
 DURABILITIES: Final[tuple[Durability, ...]] = ("full", "relaxed")
 PATIENCE_S = 60.0
+# the caps guard agents after an outage; where nobody looks at them, they would be all that is measured
+UNCAPPED: Final = Limits(pings_per_second=1_000_000, steps_per_second=1_000_000)
 
 
 class Stage(Struct, frozen=True, kw_only=True):
@@ -50,16 +52,14 @@ class Stage(Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def stage(durability: Durability) -> AsyncIterator[Stage]:
+async def stage(durability: Durability, limits: Limits = UNCAPPED) -> AsyncIterator[Stage]:
     """Set up, and leave nothing behind."""
     with TemporaryDirectory(prefix="rollcall-bench-") as name:
         folder = Path(name)
         server = EmbeddedServer(folder / "bus", durability=durability)
         await server.start()
         try:
-            # the cap on pings guards agents after an outage; here it would be all that is measured
-            uncapped = Limits(pings_per_second=1_000_000)
-            settings = Settings(state_dir=folder, durability=durability, limits=uncapped)
+            settings = Settings(state_dir=folder, durability=durability, limits=limits)
             async with wiring.opened(settings):
                 pass
             client = await connect(server.url, name="bench")
@@ -127,13 +127,26 @@ async def last_heard(hearer: Peer) -> int:
     return max(at for _, at in heard)
 
 
+def fleet(role: str, *words: str) -> AbstractAsyncContextManager[Peer]:
+    """Start agents (`answer`, `silent` or `http`) in a process of their own."""
+    return peer(role, *words, program="bench.agents")
+
+
+def member(stage: Stage, *services: str) -> AbstractAsyncContextManager[Peer]:
+    """Start services in a process of their own; `go` stops them, and then they say what they did."""
+    settings = stage.settings
+    limits = msgspec.json.encode(settings.limits).decode()
+    words = (",".join(services), str(settings.state_dir), stage.url, settings.durability, limits)
+    return peer(*words, program="bench.member")
+
+
 @asynccontextmanager
-async def peer(*words: str) -> AsyncIterator[Peer]:
-    """Start `bench.peer` and wait until it is ready; it ends with the block."""
+async def peer(*words: str, program: str = "bench.peer") -> AsyncIterator[Peer]:
+    """Start another program of the bench and wait until it is ready; it ends with the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "bench.peer",
+        program,
         *words,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
