@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from bus import dead_letters, trace
-from bus.api import BusTimeout, BusUnavailable, NoStream, Outgoing
+from bus.api import BusError, BusTimeout, BusUnavailable, NoStream, Outgoing
 from bus.service import Delivery
 from bus.supervise import mend
 from contracts import subjects
@@ -21,10 +21,12 @@ from contracts.work import Committed, StoreFaultError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from bus.api import Bus, Incoming
+    from bus.api import Bus, Incoming, Puller
     from bus.service import Context, Inbox
     from bus.work import Casts, Worker
     from contracts.work import Unit
+
+    Ready = tuple[Incoming, Delivery, Unit]
 
 log = structlog.get_logger(__name__)
 
@@ -66,28 +68,42 @@ class InboxLoop:
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop`; raises ConsumerGone for the supervisor to mend the topology."""
         puller = await self._bus.pull(self._stream, self._inbox.durable, batch=self._context.batch)
+        lost: BusError | None = None
+        turn = anyio.Semaphore(1)
         try:
-            while not stop.is_set():
-                messages: list[Incoming] = []
-                with anyio.CancelScope() as self._taking:
-                    messages = await puller.take(self._context.batch, expires_s=TAKE_S)
-                if messages and not await self.batch(messages):
-                    await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
+            async with anyio.create_task_group() as group:
+                try:
+                    while not stop.is_set():
+                        ready = await self._read(await self._take(puller))  # while the store writes the last
+                        if ready:
+                            await turn.acquire()
+                            group.start_soon(self._work, ready, turn)
+                except BusError as error:
+                    lost = error  # the supervisor wants it as it is, and not in a group
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await puller.close()
+        if lost is not None:
+            raise lost
 
-    async def batch(self, messages: Sequence[Incoming]) -> bool:
-        """Handle one batch; False when the store could not, and all was given back."""
-        ready: list[tuple[Incoming, Delivery, Unit]] = []
+    async def _take(self, puller: Puller) -> list[Incoming]:
+        with anyio.CancelScope() as self._taking:
+            return await puller.take(self._context.batch, expires_s=TAKE_S)
+        return []  # somebody rang
+
+    async def _read(self, messages: Sequence[Incoming]) -> list[Ready]:
+        """Make units of messages; those of which none can be made are buried."""
+        ready: list[Ready] = []
         for message in messages:
             delivery = self._delivery(message)
             try:
                 ready.append((message, delivery, self._inbox.unit(delivery)))
             except RollcallError as error:
                 await self._refuse_unreadable(message, delivery, error)
-        if not ready:
-            return True
+        return ready
+
+    async def _work(self, ready: Sequence[Ready], turn: anyio.Semaphore) -> None:
+        """Decide and commit one batch; when the store could not, give all back and rest."""
         traces = [trace.following(message.headers) for message, _, _ in ready]
         try:
             results = await self._worker.run([unit for _, _, unit in ready], traces)
@@ -95,13 +111,15 @@ class InboxLoop:
             log.warning("store.fault", given_back=len(ready), reason=str(error))
             for message, _, _ in ready:
                 message.nak(GIVE_BACK_S)
-            return False
+            await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
+            return
+        finally:
+            turn.release()  # the next batch is written while this one is settled
         for (message, delivery, _), result, traced in zip(ready, results, traces, strict=True):
             if isinstance(result, Committed):
                 self._settle(message, delivery, result, traced)
             else:
                 await self._bury(message, f"{type(result.error).__name__}: {result.error}", HANDLER_TRIES_MAX)
-        return True
 
     def _delivery(self, message: Incoming) -> Delivery:
         tokens = tuple(subjects.split(message.subject, self._context.root))

@@ -140,7 +140,7 @@ async def test_a_loop_that_fails_is_started_again_and_harms_no_sibling(
     monkeypatch.setattr("bus.supervise.BACKOFF_S", (0.0,))
     task, lease = await world.given("a1")
     with monkeypatch.context() as planted:
-        planted.setattr("bus.inboxes.InboxLoop.batch", _explode)
+        planted.setattr("bus.inboxes.InboxLoop._work", _explode)
         await world.leaves("a1", "ack", lease)
         added = await world.raw("cmd.monitor.agent-add.tester", b'{"name":"a2"}')
         assert "Nats-Service-Error-Code" not in added.headers

@@ -28,7 +28,8 @@ from contracts.records import (
     StepRow,
     Task,
 )
-from contracts.work import Changes, Needs, Post
+from contracts.work import Changes, Committed, Failed, Needs, Post
+from store.driver import ROWS_TOGETHER, _for_many
 from store.open import open_store
 from store.rows import CommandRow, binder, columns, reader
 from store.sql import Query, narrowed, queries
@@ -132,6 +133,31 @@ async def test_an_update_writes_only_what_changed(store: SqliteStore) -> None:
         "UPDATE assignments SET note = 'a', version = 2 WHERE id = 1 AND version = 1",
         "UPDATE assignments SET attempt = 1, note = 'b', version = 2 WHERE id = 2 AND version = 1",
     ]
+
+
+@pytest.mark.parametrize("count", [1, ROWS_TOGETHER - 1, ROWS_TOGETHER, 3 * ROWS_TOGETHER + 7])
+async def test_however_many_rows_are_added_each_is(store: SqliteStore, count: int) -> None:
+    await fill(store, 1)
+    remarks = tuple(Comment(task_id=1, author=f"a{n}", at=n, text=f"remark {n}") for n in range(count))
+    await do(store, unit(Changes(comments=remarks)))
+    assert await store.rows("task_comments", task_id=1) == list(remarks)
+
+
+async def test_rows_that_are_added_together_are_refused_together(store: SqliteStore) -> None:
+    remarks = [
+        Comment(task_id=n // (ROWS_TOGETHER + 3), author="a", at=n, text="") for n in range(2 * ROWS_TOGETHER)
+    ]
+    await fill(store, 1)  # so there is no task 0
+    found = await store.run(
+        [unit(Changes(comments=tuple(remarks))), unit(Changes(comments=(remarks[-1],)))], NOW
+    )
+    assert [type(outcome) for outcome in found] == [Failed, Committed]
+    assert await store.rows("task_comments", task_id=1) == remarks[-1:]
+
+
+def test_only_plain_inserts_are_made_of_many_rows() -> None:
+    catalogue = queries("sqlite")
+    assert [_for_many(catalogue[name].text) for name in ("insert_hold", "update_task")] == [None, None]
 
 
 def test_no_update_may_be_narrowed_to_what_it_never_writes() -> None:
