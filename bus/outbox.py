@@ -22,7 +22,7 @@ from contracts.messages import DeadLetter
 from contracts.work import Ledger, Post, StoreFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from bus.api import Bus, Clock, Refused
 
@@ -58,6 +58,9 @@ class Outbox:
         self._ensure = ensure
         self._queue: deque[tuple[Post, str]] = deque()
         self._queued: set[tuple[int, int]] = set()  # (id, version) of what is in the queue
+        self._newest: dict[int, int] = {}  # the newest version of a slot's row that passes here
+        self._overtook: list[Post] = []  # confirmed after a newer word, which is not written yet
+        self._tries = 0
         self._bell = anyio.Event()
         self._busy = False
         self.published = 0
@@ -73,12 +76,13 @@ class Outbox:
             if (post.id, post.version) not in self._queued:  # the relay finds again what waits here
                 self._queued.add((post.id, post.version))
                 self._queue.append((post, trace))
+                if post.slot is not None:
+                    self._newest[post.id] = max(post.version, self._newest.get(post.id, 0))
         if posts:
             self._bell.set()
 
     async def run(self, stop: anyio.Event) -> None:
         """Publish until `stop` is set and the queue is empty."""
-        tries = 0
         while not (stop.is_set() and not self._queue):
             if not self._queue:
                 await self._wait(stop)
@@ -87,7 +91,7 @@ class Outbox:
             self._busy = True
             try:
                 await self._send(batch)
-                tries = 0
+                self._tries = 0
             except (BusError, StoreFaultError) as error:
                 self._put_back(batch)
                 log.warning("outbox.delayed", waiting=len(self._queue), reason=str(error))
@@ -96,8 +100,8 @@ class Outbox:
                     await mend(self._ensure)
                 if stop.is_set():
                     return  # the rows are in the store: the next process sends them
-                await anyio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
-                tries += 1
+                await anyio.sleep(RETRY_S[min(self._tries, len(RETRY_S) - 1)])
+                self._tries += 1
             finally:
                 self._busy = False
 
@@ -124,6 +128,7 @@ class Outbox:
             group.start_soon(rung, stop)
 
     async def _send(self, batch: list[tuple[Post, str]]) -> None:
+        await self._restate()  # what the store could not take before
         batch = await self._still_true(batch)
         batch.sort(key=lambda entry: entry[0].stream)  # stable: order within a stream is kept
         for stream, entries in groupby(batch, key=lambda entry: entry[0].stream):
@@ -133,9 +138,32 @@ class Outbox:
             lost = {refusal.index for refusal in refused}
             taken = [post for index, (post, _) in enumerate(posts) if index not in lost]
             self.published += len(taken)
-            await self._ledger.confirm(taken, self._clock.now())
+            await self._confirm(taken)
             for refusal in refused:
                 await self._refuse(posts[refusal.index][0], refusal)
+
+    async def _confirm(self, posts: list[Post]) -> None:
+        """Let the rows go; a word that may have come after a newer one is not left the last.
+
+        A newer word that passes here too goes out behind this one; one that a sibling wrote may have gone
+        before.
+        """
+        replaced = await self._ledger.confirm(posts, self._clock.now())
+        self._overtook += [post for post in replaced if self._newest.get(post.id, 0) <= post.version]
+        self._forget(posts)
+        await self._restate()
+
+    async def _restate(self) -> None:
+        """Write down whose newest word has to be said again."""
+        if self._overtook:
+            log.info("post.overtook", slots=[post.slot for post in self._overtook])
+            await self._ledger.restate(self._overtook, self._clock.now())
+            self._overtook.clear()
+
+    def _forget(self, posts: Iterable[Post]) -> None:
+        for post in posts:
+            if self._newest.get(post.id) == post.version:
+                del self._newest[post.id]
 
     async def _refuse(self, post: Post, refusal: Refused) -> None:
         """Let a dead letter take the place of what the stream will never store; else it is sent for ever."""
@@ -147,6 +175,7 @@ class Outbox:
         if letter is None:
             log.critical("dead_letter.lost", subject=post.subject, reason=refusal.reason, body=post.body)
         buried = await self._ledger.bury(post, letter, self._clock.now())
+        self._forget([post])
         self.put(buried.posts)
 
     def _letter(self, post: Post, refusal: Refused) -> DeadLetter | None:
@@ -167,13 +196,17 @@ class Outbox:
         )
 
     async def _still_true(self, batch: list[tuple[Post, str]]) -> list[tuple[Post, str]]:
-        """Leave out late pings that were answered, withdrawn or sent meanwhile."""
-        limit = self._clock.now() - LATE_US
-        late = [post for post, _ in batch if post.slot is not None and post.created_at < limit]
+        """Leave out late pings that were answered, withdrawn or sent meanwhile.
+
+        Late is also what is tried again: of a batch that was torn, the newer word alone may have arrived.
+        """
+        limit = self._clock.now() - (0 if self._tries else LATE_US)
+        late = [post for post, _ in batch if post.slot is not None and post.created_at <= limit]
         if not late:
             return batch
         current = {(post.id, post.version) for post in await self._ledger.current(late)}
         gone = {(post.id, post.version) for post in late} - current
+        self._forget(post for post in late if (post.id, post.version) in gone)
         return [entry for entry in batch if (entry[0].id, entry[0].version) not in gone]
 
     def outgoing(self, post: Post, trace: str = "") -> Outgoing:

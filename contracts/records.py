@@ -150,6 +150,7 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True):
     previous_id: int | None = None
     original_agent: str
     offered_by: str | None = None
+    restate_at: int | None = None  # when the mailbox was found to hold an older word than the newest
     quarantined: str | None = None  # why its decision could not be made
     version: int = 0
 

@@ -286,8 +286,15 @@ class Ledger(Protocol):
         """Do what is due in one transaction; fewer results than the limit: nothing more is due."""
         ...
 
-    async def confirm(self, posts: Sequence[Post], now: int) -> None:
-        """Delete outbox rows that the bus has confirmed, each at the version that was sent."""
+    async def confirm(self, posts: Sequence[Post], now: int) -> Sequence[Post]:
+        """Delete outbox rows that the bus has confirmed, each at the version that was sent.
+
+        Returns those of a slot that had a newer word meanwhile, which may have been sent before this one.
+        """
+        ...
+
+    async def restate(self, posts: Sequence[Post], now: int) -> None:
+        """Let the mailbox be told again what holds for the assignments of these posts."""
         ...
 
     async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:

@@ -51,6 +51,27 @@ def ping(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
     return draft.changes()
 
 
+def restate(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
+    """Say the newest word again: an older one, late on its way, may have come after it.
+
+    A withdrawal goes out anew, under an id of its own; what is still to be answered is asked as the next
+    attempt, so that no attempt is heard twice.
+    """
+    draft = Draft(view, now, actor="rollcall:pinger", timers=timers)
+    row = draft.assignment(assignment_id)
+    if row.restate_at is None:
+        return draft.changes()
+    after = structs.replace(row, restate_at=None)
+    if not unanswered(row):
+        draft.put(after)
+        task = draft.task(row.task_id)
+        draft.withdraw(after, task.agent if row.ended_at is not None else None)
+    else:
+        draft.put(structs.replace(after, ping_at=now) if row.pings_enabled else after)
+        draft.wake("pinger")
+    return draft.changes()
+
+
 def _accept_by(row: Assignment, now: int, timers: Timers) -> int | None:
     """Return the clock of the offer: nobody is judged on a promise before it was asked for."""
     if row.accept_by is None or not never_asked(row):

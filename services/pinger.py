@@ -37,7 +37,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Pings."""
+        """Pings, and words that an older one overtook on its way to the mailbox."""
         return (
             Duty(
                 name="pings",
@@ -45,6 +45,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
                 due_query="next_ping_at",
                 per_second_max=self.pings_per_second,
             ),
+            Duty(name="restates", claim=self._claim_restates, due_query="next_restate_at"),
         )
 
     @property
@@ -54,6 +55,12 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
     def _claim(self, _now: int) -> Claim:
         return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_ALONE)
+
+    def _claim_restates(self, _now: int) -> Claim:
+        return Claim(query="claim_restates", rows="assignments", decide=self._restate)
+
+    def _restate(self, view: View, assignment_id: int, now: int) -> Changes:
+        return pinging.restate(view, assignment_id, now, timers=self.timers)
 
     def _ping(self, view: View, assignment_id: int, now: int) -> Changes:
         return pinging.ping(view, assignment_id, now, timers=self.timers)

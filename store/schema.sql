@@ -161,6 +161,7 @@ CREATE TABLE assignments (
     previous_id     BIGINT,
     original_agent  TEXT NOT NULL,
     offered_by      TEXT,
+    restate_at      BIGINT,
     quarantined     TEXT,
     version         BIGINT NOT NULL CHECK (version > 0),
     CHECK ((status IN ('completed', 'failed')) = (end_reason IS NOT NULL)),
@@ -174,6 +175,7 @@ CREATE INDEX assignments_agent ON assignments (agent) WHERE ended_at IS NULL;
 CREATE INDEX assignments_ping_at ON assignments (ping_at) WHERE ping_at IS NOT NULL;
 -- The status lets the claim pass over what must still wait for answers without reading the rows.
 CREATE INDEX assignments_deadline_at ON assignments (deadline_at, status) WHERE deadline_at IS NOT NULL;
+CREATE INDEX assignments_restate_at ON assignments (restate_at) WHERE restate_at IS NOT NULL;
 -- What somebody has to look at: few, or there is trouble.
 CREATE INDEX assignments_exhausted ON assignments (id) WHERE exhausted AND ended_at IS NULL;
 CREATE INDEX assignments_quarantined ON assignments (id) WHERE quarantined IS NOT NULL;

@@ -53,10 +53,15 @@ class SqliteStore:
         """Do what is due in one transaction; fewer results than the limit: nothing more is due."""
         return await self._transact(lambda: batch.take(self._queries, claim, now, self._rng), claim.limit)
 
-    async def confirm(self, posts: Sequence[Post], now: int) -> None:
-        """Delete outbox rows that the bus has confirmed, each at the version that was sent."""
-        if posts:
-            await self._transact(lambda: upkeep.confirm(self._queries, posts, now), len(posts))
+    async def confirm(self, posts: Sequence[Post], now: int) -> list[Post]:
+        """Delete outbox rows that the bus has confirmed; return those that had a newer word meanwhile."""
+        if not posts:
+            return []
+        return await self._transact(lambda: upkeep.confirm(self._queries, posts, now), len(posts))
+
+    async def restate(self, posts: Sequence[Post], now: int) -> None:
+        """Let the mailbox be told again what holds for the assignments of these posts."""
+        await self._transact(lambda: upkeep.restate(self._queries, posts, now), len(posts))
 
     async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:
         """Put a letter in the place of an outbox row that the bus refuses for good, and say so."""

@@ -29,12 +29,37 @@ _REASON_CHARS_MAX: Final = 500
 _TRIES: Final = 2  # with its neighbours, and alone
 
 
-def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[None]:
-    """Delete posts at the versions that were sent; one that was replaced meanwhile stays."""
+def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[list[Post]]:
+    """Delete posts at the versions that were sent; one that was replaced meanwhile stays.
+
+    Returns those that were replaced. One that somebody else has confirmed at this very version was not: of a
+    ping the history tells; of a withdrawal nobody does, and it is taken for replaced.
+    """
+    slots = [post for post in posts if post.slot is not None]
+    replaced: list[Post] = []
+    if slots:
+        standing_ = yield from standing(catalogue, slots)
+        if len(standing_) < len(slots):
+            replaced = yield from _replaced(catalogue, slots, standing_)
     yield Write(catalogue["delete_post"], [(post.id, post.version) for post in posts])
     pings = [(now, post.assignment_id, post.attempt) for post in posts if post.attempt is not None]
     if pings:
         yield Write(catalogue["ping_published"], pings)
+    return replaced
+
+
+def _replaced(catalogue: Catalogue, slots: Sequence[Post], standing_: Sequence[Post]) -> Course[list[Post]]:
+    stands = {post.id for post in standing_}
+    gone = [post for post in slots if post.id not in stands]
+    keys = [(post.assignment_id, post.attempt) for post in gone if post.attempt is not None]
+    rows = yield Fetch(catalogue["published_pings"], listed(keys))
+    published = {(assignment_id, attempt) for assignment_id, attempt in rows}
+    return [post for post in gone if (post.assignment_id, post.attempt) not in published]
+
+
+def restate(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[None]:
+    """Mark assignments whose mailbox may not hold the newest word."""
+    yield Write(catalogue["mark_restates"], [(now, post.assignment_id) for post in posts])
 
 
 def standing(catalogue: Catalogue, posts: Sequence[Post]) -> Course[list[Post]]:

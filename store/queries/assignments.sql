@@ -38,6 +38,22 @@ RETURNING id, ping_at, {columns};
 -- When the pinger has to be awake.
 SELECT ping_at FROM assignments WHERE ping_at IS NOT NULL ORDER BY ping_at LIMIT 1;
 
+-- name: mark_restates
+-- The word that was sent last is not the newest: the pinger has to say it again.
+UPDATE assignments SET restate_at = :now, version = version + 1 WHERE id = :assignment_id;
+
+-- name: claim_restates -> Assignment
+-- Take the leases whose newest word has to be said again.
+UPDATE assignments SET version = version + 1
+WHERE id IN (
+    SELECT id FROM assignments WHERE restate_at <= :now ORDER BY restate_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
+)
+RETURNING id, restate_at, {columns};
+
+-- name: next_restate_at
+-- When the pinger has to say something again.
+SELECT restate_at FROM assignments WHERE restate_at IS NOT NULL ORDER BY restate_at LIMIT 1;
+
 -- name: claim_deadlines -> Assignment
 -- Take the deadlines that are missed, most overdue first. An answer may still be on its way until :until, so only
 -- what waits for no answer is taken past it.
@@ -54,9 +70,10 @@ RETURNING id, deadline_at, {columns};
 SELECT deadline_at FROM assignments WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1;
 
 -- name: quarantine_assignments
--- Take a row whose decision throws out of both due columns, so that it stops nobody; once, whoever else met it.
-UPDATE assignments SET ping_at = NULL, deadline_at = NULL, quarantined = :reason, version = version + 1
-WHERE id = :id AND (ping_at IS NOT NULL OR deadline_at IS NOT NULL)
+-- Take a row whose decision throws out of its due columns, so that it stops nobody; once, whoever else met it.
+UPDATE assignments
+SET ping_at = NULL, deadline_at = NULL, restate_at = NULL, quarantined = :reason, version = version + 1
+WHERE id = :id AND (ping_at IS NOT NULL OR deadline_at IS NOT NULL OR restate_at IS NOT NULL)
 RETURNING id, version;
 
 -- name: release_assignments

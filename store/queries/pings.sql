@@ -7,6 +7,14 @@ INSERT INTO pings ({columns}) VALUES ({values});
 UPDATE pings SET published_at = :now
 WHERE assignment_id = :assignment_id AND attempt = :attempt AND published_at IS NULL;
 
+-- name: published_pings
+-- Which of the pings the bus was known to have; :keys is a JSON array of [assignment, attempt].
+SELECT p.assignment_id, p.attempt
+FROM /*sqlite: json_each(:keys) AS t *//*pg: json_array_elements(:keys ::json) AS t (value) */
+CROSS JOIN pings p
+WHERE p.assignment_id = /*sqlite: t.value ->> 0 *//*pg: (t.value ->> 0)::bigint */
+  AND p.attempt = /*sqlite: t.value ->> 1 *//*pg: (t.value ->> 1)::bigint */ AND p.published_at IS NOT NULL;
+
 -- name: task_pings -> PingRow
 -- The newest pings of a task, whoever held it.
 SELECT {p.columns} FROM assignments a JOIN pings p ON p.assignment_id = a.id

@@ -25,7 +25,7 @@ async def test_three_missed_beats_make_suspect_and_one_heals(world: World) -> No
     await joined(world)
     await world.forward(seconds=89)
     assert (await world.who("a1")).status == "ready"
-    await world.forward(seconds=2)  # and a tick: the word that all is handled may be a moment old
+    await world.forward(seconds=1)
     assert (await world.who("a1")).status == "suspect"
     await beat(world, session="s1")
     shown = await world.who("a1")

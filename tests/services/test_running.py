@@ -13,6 +13,7 @@ from bus.api import BusUnavailable
 from bus.nats import NatsBus
 from bus.outbox import Outbox
 from contracts.operations import BY_NAME
+from contracts.work import Post
 from rollcall import wiring
 from rollcall.settings import Settings
 from services.cleanup import Cleanup, Retention
@@ -43,8 +44,9 @@ async def test_the_relay_finds_what_nobody_published(world: World, monkeypatch: 
 async def test_what_was_published_and_not_confirmed_is_heard_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def forget(posts: Any, now: int) -> None:
+    async def forget(posts: Any, now: int) -> list[Post]:
         """Lose the confirmation, as a crash after the PubAck does."""
+        return []
 
     with monkeypatch.context() as forgetful:
         forgetful.setattr(world.house.store, "confirm", forget)

@@ -85,10 +85,39 @@ async def test_a_ping_that_was_replaced_still_counts_as_published(store: SqliteS
     second = (await store.claim(PINGS, NOW + 30 * MINUTE))[0]
     assert isinstance(first, Committed)
     assert isinstance(second, Committed)
-    await store.confirm(first.posts, NOW + 7)
+    assert await store.confirm(first.posts, NOW + 7) == list(first.posts)
+    assert await store.confirm(first.posts, NOW + 8) == []  # the history tells that this one was published
     assert await store.current(second.posts) == list(second.posts)
     pings = await store.rows("assignment_pings", assignment_id=1)
     assert [found.published_at for found in pings] == [NOW + 7, None]
+
+
+async def test_what_was_confirmed_in_its_place_was_not_replaced(store: SqliteStore) -> None:
+    await fill(store, 2, ping_at=NOW)
+    done = await store.claim(PINGS, NOW)
+    posts = [post for found in done if isinstance(found, Committed) for post in found.posts]
+    assert len(posts) == 2
+    assert await store.confirm(posts, NOW) == []
+    assert await store.confirm(posts, NOW) == []
+
+
+async def test_a_word_that_was_overtaken_is_due_to_be_said_again(store: SqliteStore) -> None:
+    await fill(store, 2)
+    await store.restate([ping_post(2, None)], NOW + 1)
+    assert await store.due_at("next_restate_at") == NOW + 1
+    seen: list[int] = []
+
+    def decide(view: View, row_id: int, _now: int) -> Changes:
+        seen.append(row_id)
+        row = structs.replace(view.assignments[row_id], restate_at=None)
+        return Changes(assignments=(row,))
+
+    claim = Claim(query="claim_restates", rows="assignments", decide=decide)
+    await store.claim(claim, NOW)
+    assert seen == []
+    await store.claim(claim, NOW + 1)
+    assert seen == [2]
+    assert await store.due_at("next_restate_at") is None
 
 
 async def test_a_claim_takes_no_more_than_its_limit_most_overdue_first(store: SqliteStore) -> None:

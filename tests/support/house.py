@@ -18,6 +18,7 @@ from bus.client import connect
 from bus.nats import NatsBus
 from bus.puller import StandingPuller
 from bus.service import Service
+from contracts.work import StoreFaultError
 from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
@@ -101,7 +102,11 @@ class HandBus(NatsBus):
         return await super().publish_batch(items, stream=stream, timeout_s=timeout_s)
 
     async def backlog(self, stream: str) -> Backlog:
+        """Ask the server; an answer from before the clock moved is none, for it would be told as of then."""
+        asked_at = self.clock.at
         found = await super().backlog(stream)
+        if self.clock.at != asked_at:
+            raise StoreFaultError("asked again in a second")
         return structs.replace(found, oldest_at_us=self.clock.translated(found.oldest_at_us))
 
 
