@@ -57,7 +57,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
         return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_ALONE)
 
     def _claim_restates(self, _now: int) -> Claim:
-        return Claim(query="claim_restates", rows="assignments", decide=self._restate)
+        return Claim(query="claim_restates", rows="assignments", decide=self._restate, needs=_ALONE)
 
     def _restate(self, view: View, assignment_id: int, now: int) -> Changes:
         return pinging.restate(view, assignment_id, now, timers=self.timers)
