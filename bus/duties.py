@@ -84,9 +84,7 @@ class DutyLoop:
         if isinstance(result, Failed):
             result = await self._alone(claim, result)
         if isinstance(result, Failed):
-            log.error("row.quarantined", duty=self._duty.name, row=result.row, exc_info=result.error)
-            self.quarantined += 1
-            result = await self._worker.ledger.quarantine(result, self._context.clock.now())
+            result = await self._quarantine(result)
         self.done += 1
         self._worker.hand_on(result, trace.following({}))
 
@@ -94,8 +92,17 @@ class DutyLoop:
         unit = claim.unit(failed.row or 0)
         result = (await self._worker.ledger.run([unit], self._context.clock.now()))[0]
         if isinstance(result, Failed):
-            return structs.replace(result, row=failed.row, rows=failed.rows)
+            return structs.replace(failed, error=result.error)
         return result
+
+    async def _quarantine(self, failed: Failed) -> Committed:
+        done = await self._worker.ledger.quarantine(failed, self._context.clock.now())
+        if done.posts:
+            self.quarantined += 1
+            log.error("row.quarantined", duty=self._duty.name, row=failed.row, exc_info=failed.error)
+        else:
+            log.warning("row.changed", duty=self._duty.name, row=failed.row, reason=str(failed.error))
+        return done
 
     def _allowance(self, wanted: int) -> int:
         """Return how many rows may be taken now under the rate cap (a bucket of one second)."""

@@ -258,6 +258,7 @@ class Failed(Struct, frozen=True, kw_only=True):
     error: Exception
     row: int | None = None  # of a claim
     rows: str | None = None
+    version: int | None = None  # of the row as it was claimed
 
 
 class Stamp(Struct, frozen=True, kw_only=True):
@@ -314,7 +315,10 @@ class Ledger(Protocol):
         ...
 
     async def quarantine(self, row: Failed, now: int) -> Committed:
-        """Take a row whose decision throws out of the due columns, with reason, dead letter and event."""
+        """Take a row whose decision throws out of the due columns, with reason, dead letter and event.
+
+        A row that changed since it was claimed is left: another decision may be right for what it is now.
+        """
         ...
 
     async def begin_refill(self) -> None:

@@ -262,9 +262,12 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
     units = [claim.unit(row_id) for row_id in ids]
     claimed = [row[order:] for row in rows]
     outcomes = yield from transact(catalogue, units, now, rng, claimed, claim.rows)
+    place = -1 if query.record is None else order + columns(query.record).index("version")
     return [
-        structs.replace(outcome, row=row_id, rows=claim.rows) if isinstance(outcome, Failed) else outcome
-        for row_id, outcome in zip(ids, outcomes, strict=True)
+        structs.replace(outcome, row=row[0], rows=claim.rows, version=row[place])
+        if isinstance(outcome, Failed)
+        else outcome
+        for row, outcome in zip(rows, outcomes, strict=True)
     ]
 
 

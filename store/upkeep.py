@@ -169,7 +169,7 @@ def quarantine(catalogue: Catalogue, failed: Failed, now: int, rng: Rng) -> Cour
         row=failed.row,
     )
     query = catalogue[f"quarantine_{table}"]
-    rows = yield Fetch(query, bound(query, {"id": failed.row, "reason": reason}))
+    rows = yield Fetch(query, bound(query, {"id": failed.row, "version": failed.version, "reason": reason}))
     if not rows:
         return Committed()
     identity, version = rows[0]

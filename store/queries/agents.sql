@@ -37,7 +37,7 @@ SELECT silent_at FROM agents WHERE silent_at IS NOT NULL ORDER BY silent_at LIMI
 -- name: quarantine_agents
 -- Take an agent whose decision throws out of the monitor's column.
 UPDATE agents SET silent_at = NULL, status_why = :reason, version = version + 1
-WHERE id = :id AND silent_at IS NOT NULL
+WHERE id = :id AND version = :version AND silent_at IS NOT NULL
 RETURNING name, version;
 
 -- name: release_agents

@@ -70,10 +70,12 @@ RETURNING id, deadline_at, {columns};
 SELECT deadline_at FROM assignments WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1;
 
 -- name: quarantine_assignments
--- Take a row whose decision throws out of its due columns, so that it stops nobody; once, whoever else met it.
+-- Take a row whose decision throws out of its due columns, so that it stops nobody;
+-- not one that changed since it was claimed, nor one that somebody else took out.
 UPDATE assignments
 SET ping_at = NULL, deadline_at = NULL, restate_at = NULL, quarantined = :reason, version = version + 1
-WHERE id = :id AND (ping_at IS NOT NULL OR deadline_at IS NOT NULL OR restate_at IS NOT NULL)
+WHERE id = :id AND version = :version
+  AND (ping_at IS NOT NULL OR deadline_at IS NOT NULL OR restate_at IS NOT NULL)
 RETURNING id, version;
 
 -- name: release_assignments

@@ -53,7 +53,7 @@ SELECT assign_at FROM tasks WHERE assign_at IS NOT NULL ORDER BY assign_at LIMIT
 -- name: quarantine_tasks
 -- Take a task whose decision throws out of the assigner's column.
 UPDATE tasks SET assign_at = NULL, status_why = :reason, version = version + 1
-WHERE id = :id AND assign_at IS NOT NULL
+WHERE id = :id AND version = :version AND assign_at IS NOT NULL
 RETURNING id, version;
 
 -- name: release_tasks

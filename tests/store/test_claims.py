@@ -215,7 +215,7 @@ async def test_a_row_whose_decision_throws_fails_alone(store: SqliteStore, error
 
     outcomes = await store.claim(structs.replace(PINGS, decide=decide), NOW)
     assert [type(found) for found in outcomes] == [Committed, Failed, Committed]
-    assert outcomes[1] == Failed(key="assignments:2", error=error, row=2, rows="assignments")
+    assert outcomes[1] == Failed(key="assignments:2", error=error, row=2, rows="assignments", version=2)
     assert (await get_lease(store, 2)).ping_at == NOW
 
 
@@ -252,6 +252,23 @@ async def test_a_poisoned_row_is_put_aside_loudly_and_can_be_put_back(store: Sql
     assert (await store.quarantine(structs.replace(failed, row=99), NOW)).posts == ()
 
 
+async def test_a_row_that_changed_since_it_was_claimed_is_not_put_aside(store: SqliteStore) -> None:
+    """The agent has answered meanwhile: what could not be decided then is not what stands there now."""
+    await fill(store, 2, ping_at=NOW, deadline_at=NOW + 1)
+
+    def broken(view: View, row_id: int, now: int) -> Changes:
+        raise ValueError("boom")
+
+    first, second = await store.claim(Claim(query="claim_pings", rows="assignments", decide=broken), NOW)
+    assert isinstance(first, Failed)
+    assert isinstance(second, Failed)
+    assert (first.row, first.version, second.row, second.version) == (1, 2, 2, 2)
+    await do(store, bump(1, note="here I am"))
+    assert (await store.quarantine(first, NOW)).posts == ()
+    assert len((await store.quarantine(second, NOW)).posts) == 2
+    assert [(await get_lease(store, number)).quarantined for number in (1, 2)] == [None, "ValueError: boom"]
+
+
 async def test_tasks_and_agents_are_put_aside_too(store: SqliteStore) -> None:
     await do(
         store,
@@ -260,8 +277,8 @@ async def test_tasks_and_agents_are_put_aside_too(store: SqliteStore) -> None:
         ),
     )
     boom = ValueError("boom")
-    await store.quarantine(Failed(key="k", error=boom, row=1, rows="tasks"), NOW)
-    await store.quarantine(Failed(key="k", error=boom, row=2, rows="agents"), NOW)
+    await store.quarantine(Failed(key="k", error=boom, row=1, rows="tasks", version=1), NOW)
+    await store.quarantine(Failed(key="k", error=boom, row=2, rows="agents", version=1), NOW)
     assert await store.due_at("next_assign_at") is None
     assert await store.due_at("next_silent_at") is None
     assert (await store.release("tasks", 1, NOW + 3)).wakes == {"assigner"}

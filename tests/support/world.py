@@ -74,13 +74,13 @@ class World(Asking):
 
     # running and stopping
 
-    async def start(self, houses: int = 1) -> None:
-        """Start so many processes, each with all services."""
+    async def start(self, houses: int = 1, *, line: Cable | None = None) -> None:
+        """Start so many processes, each with all services, on the common line or one of their own."""
         for number in range(houses):
             house = await House.build(
                 f"house-{len(self.houses) + number}",
                 self.path,
-                self.cable.url,
+                (line or self.cable).url,
                 self.clock,
                 timers=self.timers,
                 services=self.services,
