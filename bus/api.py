@@ -110,7 +110,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             self.settler.term(self)
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message for a stream, which keeps one of those that share an id within its duplicate window."""
 
     subject: str

@@ -1,6 +1,8 @@
 """Facts as events on the bus: CloudEvents in headers, the message id as `ce-id`, equal at every refill."""
 
 import re
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +14,13 @@ from contracts.messages import Event
 from contracts.records import AuditRow
 from contracts.work import Post
 
-_ORDINARY = re.compile(r"[A-Za-z0-9._-]*")
+_ORDINARY = {safe: re.compile(rf"[A-Za-z0-9.{safe}_-]*") for safe in ":/"}
+
+
+_VERSION = ("ce-specversion", "1.0")
+_SOURCE = ("ce-source", "rollcall")
+_TYPE = ("Content-Type", "application/json")
+_SCHEMA = ("Rollcall-Schema", "Event/1.0")
 
 
 def event_id(row: AuditRow) -> str:
@@ -22,7 +30,7 @@ def event_id(row: AuditRow) -> str:
 
 def event_post(row: AuditRow) -> Post:
     """Return the outbox row that publishes an audit row."""
-    at = instant(row.at)
+    at, at_text = _times(row.at)
     # JSON already, by the same encoder; what is empty is left out
     data: Any = {} if row.data == b"{}" else msgspec.Raw(row.data)
     what = Event(
@@ -39,14 +47,14 @@ def event_post(row: AuditRow) -> Post:
     )
     identity = event_id(row)
     headers = (
-        ("ce-specversion", "1.0"),
+        _VERSION,
         ("ce-id", _quoted(identity, ":")),
-        ("ce-source", "rollcall"),
+        _SOURCE,
         ("ce-type", f"dev.rollcall.{row.aggregate}.{row.event}.v1"),
         ("ce-subject", _quoted(f"{row.aggregate}/{row.aggregate_id}", "/")),
-        ("ce-time", at.isoformat().replace("+00:00", "Z")),
-        ("Content-Type", "application/json"),
-        ("Rollcall-Schema", "Event/1.0"),
+        ("ce-time", at_text),
+        _TYPE,
+        _SCHEMA,
     )
     return Post(
         stream="EVENTS",
@@ -60,5 +68,11 @@ def event_post(row: AuditRow) -> Post:
 
 def _quoted(text: str, safe: str) -> str:
     """Return the text as a header may hold it; nearly all may as they are."""
-    ordinary = _ORDINARY.fullmatch(text.replace(safe, ""))
-    return text if ordinary else quote(text, safe=f"{safe}._-")
+    return text if _ORDINARY[safe].fullmatch(text) else quote(text, safe=f"{safe}._-")
+
+
+@lru_cache(maxsize=16)
+def _times(at: int) -> tuple[datetime, str]:
+    """Return an instant and how headers write it; the facts of one transaction share theirs."""
+    found = instant(at)
+    return found, found.isoformat().replace("+00:00", "Z")

@@ -25,7 +25,7 @@ from contracts.records import (
 )
 
 
-class Post(Struct, frozen=True, kw_only=True):
+class Post(Struct, frozen=True, kw_only=True, gc=False):
     """An outbox row: it stays until the bus has confirmed this version of it."""
 
     id: int = 0  # 0: not in the store yet
@@ -42,14 +42,14 @@ class Post(Struct, frozen=True, kw_only=True):
     attempt: int | None = None
 
 
-class Cast(Struct, frozen=True, kw_only=True):
+class Cast(Struct, frozen=True, kw_only=True, gc=False):
     """A core message after the commit, best effort."""
 
     subject: str  # without the root
     body: bytes
 
 
-class Fact(Struct, frozen=True, kw_only=True):
+class Fact(Struct, frozen=True, kw_only=True, gc=False):
     """One change: becomes an audit row and an event under the same id."""
 
     aggregate: str  # task, assignment, agent, policy, system

@@ -12,7 +12,7 @@ _PLACE = re.compile(r"\$\[(\d+)\]")
 R = TypeVar("R", bound=Struct)
 
 
-class CommandRow(Struct, frozen=True, kw_only=True):
+class CommandRow(Struct, frozen=True, kw_only=True, gc=False):
     """The answer given under a command id."""
 
     actor: str

@@ -5,6 +5,7 @@ what was loaded, so that a row is written once however many units changed it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from msgspec import Struct, structs
@@ -58,6 +59,22 @@ def key_of(table: str, record: Any) -> Key:
         return str(record.name).lower()
     key: Key = record.name if table == "policies" else record.id
     return key
+
+
+# What of a record says which others belong to it, and in which side tables it stands.
+_RELATIONS = {
+    "assignments": attrgetter(
+        "agent", "task_id", "round", "offered_by", "wait_who", "escalation_id", "end_reason", "ended_at"
+    ),
+    "tasks": attrgetter("key", "policy", "assignment_id"),
+    "agents": attrgetter("kind", "active", "capacity", "leases"),
+    "escalations": attrgetter("steps"),
+    "policies": attrgetter("steps"),
+}
+
+
+def _relations(table: str, record: Record) -> Any:
+    return _RELATIONS[table](record)
 
 
 class Table(Struct):
@@ -195,9 +212,13 @@ class WorkingSet:
                 self._asked["load_dependencies"].add(key)
         for table, key, _, record in staged:
             rows = self.tables[table]
-            rows.stored.setdefault(key, rows.rows.get(key))
+            before = rows.rows.get(key)
+            rows.stored.setdefault(key, before)
             rows.rows[key] = record
-            self._follow(table, key, record)
+            if before is None or _relations(table, before) != _relations(table, record):
+                self._follow(table, key, record)
+            elif table == "agents":
+                self._candidates = None  # it stands among them as it was
         for task_id, depends_on in changes.dependencies:
             self._wait_for(depends_on, task_id)
 
