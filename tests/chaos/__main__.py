@@ -7,6 +7,7 @@ import asyncio
 import json
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.chaos.stage import Order, Stage, say
 
 ANSWERS_A_KILL = 170
 STOPS_A_KILL = 0.1
+PATIENCE_A_KILL_S = 4
 
 
 def ordered(arguments: argparse.Namespace) -> Order:
@@ -34,6 +36,7 @@ def ordered(arguments: argparse.Namespace) -> Order:
         agents=40,
         tasks_open=arguments.tasks,
         again=3_000,
+        patience_s=kills * PATIENCE_A_KILL_S + 120,
     )
 
 
@@ -51,6 +54,7 @@ def main(words: Sequence[str]) -> int:
     command = f"make chaos KILLS={order.kills} SEED={order.seed}"
     folder = Path(mkdtemp(prefix="rollcall-chaos-"))
     say(f"seed {order.seed}: {order.kills} kills, {order.stops} stops; again with `{command}`")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing is left mounted or running
     outcome = asyncio.run(Stage(order, folder, say).run())
     found = result(order, outcome, command)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,8 @@ STOP_S: Final = 20.0
 KILLED: Final = -signal.SIGKILL
 GAVE_UP: Final = (69, 78)  # no bus, or no room for the store: whoever runs services starts them again
 TAIL_LINES: Final = 400
+FULL: Final = "disk is full"
+WORDS: Final = (FULL, "store is locked", "dead_letter.written", "store.fault")
 
 
 class Slot:
@@ -54,6 +56,7 @@ class Fleet:
         self.exits: Counter[str] = Counter()
         self.crashes: list[str] = []
         self.said: Counter[str] = Counter()
+        self._noted: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self.open = asyncio.Event()  # whether the dead are started again
@@ -101,9 +104,10 @@ class Fleet:
 
     def _note(self, slot: Slot, program: Program, code: int) -> None:
         """Write down how a process ended and what it complained of."""
+        self._noted.add(program.process.pid)
         self.exits["killed" if code == KILLED else f"code {code}"] += 1
         for line in program.said:
-            for word in ("disk is full", "store is locked", "dead_letter.written", "store.fault"):
+            for word in WORDS:
                 self.said[word] += word in line
         text = "".join(program.said[-TAIL_LINES:])
         if "Traceback" in text or code not in (KILLED, 0, *GAVE_UP):
@@ -116,6 +120,13 @@ class Fleet:
             for slot in self.slots
             if slot.ready.is_set() and not slot.busy and (not services or slot.service in services)
         ]
+
+    def heard(self, word: str) -> int:
+        """Count how often the dead and the living have said something."""
+        living = (
+            slot.program for slot in self.slots if slot.program is not None and slot.pid not in self._noted
+        )
+        return self.said[word] + sum(word in line for program in living for line in program.said)
 
     async def kill(self, slot: Slot) -> bool:
         """Kill -9, and tell whether that was its end."""

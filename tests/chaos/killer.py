@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from tests.chaos.disks import Disk
-from tests.chaos.fleet import Fleet, Slot, until
+from tests.chaos.fleet import FULL, Fleet, Slot, until
 from tests.support.nats import Server
 
 INSIDE: Final = ("write", "commit")
@@ -30,10 +30,12 @@ AT: Final[dict[str, tuple[str, ...]]] = {
     "reply": ("pinger", "assigner"),
 }
 FREE_S: Final = 120.0
+TRIES_MAX: Final = 10
 POINT_S: Final = 3.0  # how long to wait until an armed process comes by
 FROZEN_S: Final = (3.3, 4.5)
 """Longer than accept-by, progress-by and the hold, and than the bus waits for who has taken an answer."""
 FULL_S: Final = 2.0
+FULL_MAX_S: Final = 10.0
 SHARES: Final = {"server": 0.08, "inside": 0.125, "between": 0.125, "elsewhere": 0.08, "house": 0.02}
 HOUSE_KILLS: Final = 7  # at least, of the services that are all killed at once
 
@@ -134,7 +136,7 @@ class Killer:
 
     async def _kill_at(self, blow: Blow) -> None:
         """Try one process after the other until one comes by the point."""
-        while True:
+        for _ in range(TRIES_MAX):
             slot = await self._free_slot(*AT[blow.kind])
             try:
                 nth = blow.nth if slot.service in BUSY else 1
@@ -186,7 +188,10 @@ class Killer:
             if not disk.own:
                 continue
             disk.fill()
+            before = self.fleet.heard(FULL)
             await asyncio.sleep(FULL_S)
+            if name == "store":  # there may be room left in its write-ahead log
+                await until(lambda before=before: self.fleet.heard(FULL) > before, FULL_MAX_S, 0.2)
             disk.free()
             self.counts.full[name] += 1
             if name == "bus":  # a server whose disk was full writes again after a restart

@@ -57,7 +57,7 @@ class Order(Struct, frozen=True, kw_only=True):
     tasks_open: int
     again: int  # commands asked again at the end
     disk_mib: int = 3_000
-    patience_s: float = 1_200.0
+    patience_s: float = 120.0  # for the storm
 
 
 class Outcome(Struct, kw_only=True):
@@ -89,6 +89,7 @@ class Stage:
         self.names = [f"a{number:02}" for number in range(order.agents)]
         self.agents: list[Agent] = []
         self.desks: list[Desk] = []
+        self.unrest = ""  # what took too long
         self._wires: list[Nats] = []
 
     @property
@@ -128,9 +129,9 @@ class Stage:
                 thrown = await self._storm(killer, history)
                 self.say("calm: nothing is broken any more, everybody answers")
                 await killer.calm()
-                unrest = await self._rest()
-                again = await self.desks[0].repeat(history.entries, self.order.again)
-                unrest = unrest or await self._rest()
+                await self._rest()
+                again = await self._ask_again(history)
+                await self._rest()
                 exits = await fleet.stop()
             heard = self.ears.heard
             found = Evidence(
@@ -153,7 +154,7 @@ class Stage:
             .count("no space left"),
             thrown=thrown,
             again=again,
-            unrest=unrest,
+            unrest=self.unrest,
             exits=dict(exits),
             seconds=time.monotonic() - began,
         )
@@ -201,13 +202,16 @@ class Stage:
         load.append(asyncio.create_task(thrower.run()))
         load.append(asyncio.create_task(self._tell(killer, history)))
         storm = asyncio.create_task(killer.run())
+        give_up = time.monotonic() + self.order.patience_s
         try:
-            async with asyncio.timeout(self.order.patience_s):
-                while not storm.done() or history.acknowledged < self.order.answers:
-                    failed = [task for task in (*load, storm) if task.done() and task.exception()]
-                    for task in failed:
+            while not storm.done() or history.acknowledged < self.order.answers:
+                for task in (*load, storm):
+                    if task.done():
                         task.result()
-                    await asyncio.sleep(LOOK_S)
+                if time.monotonic() > give_up:
+                    self.unrest = f"the storm did not end in {self.order.patience_s:.0f} s"
+                    break
+                await asyncio.sleep(LOOK_S)
         finally:
             for task in (*load, storm):
                 task.cancel()
@@ -224,17 +228,26 @@ class Stage:
                 f"{len(counts.frozen)} stops, {history.acknowledged} answers acknowledged"
             )
 
-    async def _rest(self) -> str:
-        """Wait until nothing is left to do; return what is, if that takes too long."""
+    async def _rest(self) -> None:
+        """Wait until nothing is left to do; note what is, if that takes too long."""
         for agent in self.agents:
             agent.diligent = True
         give_up = time.monotonic() + REST_S
         while left := await self._unrest():
             if time.monotonic() > give_up:
-                return left
+                self.unrest = self.unrest or left
+                return
             await asyncio.gather(*(agent.catch_up() for agent in self.agents if agent.idle))
             await asyncio.sleep(LOOK_S)
-        return ""
+
+    async def _ask_again(self, history: History) -> int:
+        """Send commands that were answered once more; return how many."""
+        try:
+            async with asyncio.timeout(REST_S):
+                return await self.desks[0].repeat(history.entries, self.order.again)
+        except TimeoutError:
+            self.unrest = self.unrest or "not all commands that were sent again got an answer"
+            return 0
 
     async def _unrest(self) -> str:
         asking = sum(client.asking for client in (*self.agents, *self.desks))

@@ -32,11 +32,12 @@ class Gun:
         self.left = 0
 
     def listen(self) -> None:
-        """Arm whenever a line comes in."""
+        """Arm whenever a line comes in; end with whoever sends them."""
         for line in sys.stdin:
             point, number = line.split()
             self.left = int(number)
             self.point = point
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def pass_by(self, point: str, **proof: object) -> None:
         """Die if this is the place."""
