@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 
+import msgspec
 import structlog
 
 from tests.chaos.results import kept, result, summary
@@ -65,6 +66,9 @@ def main(words: Sequence[str]) -> int:
     if kept(found):
         shutil.rmtree(folder, ignore_errors=True)
         return 0
+    with (folder / "heard.jsonl").open("wb") as file:
+        for told in outcome.evidence.heard:
+            file.write(msgspec.json.encode((told.subject, told.id, told.data.decode("latin-1"))) + b"\n")
     say(f"the evidence is in {folder}")
     return 1
 

@@ -57,7 +57,14 @@ class Evidence(Struct, kw_only=True):
     heard: Sequence[Told]  # what a plain subscriber heard: events, pings, outcomes
     events: Sequence[Told]  # what the stream of events holds at the end
     letters: Sequence[Told]  # what the stream of dead letters holds at the end
+    mailboxes: Sequence[Told] = ()  # what the stream of pings holds at the end
     integrity: str = "ok"  # what SQLite says of the file
+
+    def stale_mailboxes(self) -> int:
+        """Count the mailboxes whose last word is a ping about what has ended."""
+        ended = {row["id"] for row in self.tables["assignments"] if row["ended_at"] is not None}
+        pings = (told.body for told in self.mailboxes)
+        return sum(body.get("kind") == "ping" and body.get("assignment") in ended for body in pings)
 
     def heard_on(self, word: str) -> list[Told]:
         """Return what was heard on the subjects that begin so."""

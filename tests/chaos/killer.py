@@ -191,11 +191,14 @@ class Killer:
             before = self.fleet.heard(FULL)
             await asyncio.sleep(FULL_S)
             if name == "store":  # there may be room left in its write-ahead log
-                await until(lambda before=before: self.fleet.heard(FULL) > before, FULL_MAX_S, 0.2)
+                await self._until_refused(before)
             disk.free()
             self.counts.full[name] += 1
             if name == "bus":  # a server whose disk was full writes again after a restart
                 await self._kill_server(0.0)
+
+    async def _until_refused(self, before: int) -> None:
+        await until(lambda: self.fleet.heard(FULL) > before, FULL_MAX_S, 0.2)
 
     async def calm(self) -> None:
         """Undo whatever is still being done."""

@@ -103,6 +103,7 @@ def result(order: Order, outcome: Outcome, command: str) -> dict[str, Any]:
         "escalated": sum(row["end_reason"] == "timed_out" for row in outcome.evidence.tables["assignments"]),
         "events": len(outcome.evidence.tables["audit"]),
         "audit rows older than one before them": _back_in_time(outcome.evidence),
+        "mailboxes that end with a ping about what has ended": outcome.evidence.stale_mailboxes(),
         "pings heard": len(outcome.evidence.heard_on("ping")),
         "dead letters": len(outcome.evidence.letters),
         "lost": len(verdict["nothing_lost"]),

@@ -140,6 +140,7 @@ class Stage:
                 heard=heard,
                 events=await self._stream("EVENTS"),
                 letters=await self._stream("DLQ"),
+                mailboxes=await self._stream("PINGS"),
                 integrity=evidence.integrity(self.store),
             )
         finally:
