@@ -7,7 +7,20 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from bench import acks, beats, crowd, escalations, idle, lateness, page, pings, profiling, ready, rivals
+from bench import (
+    acks,
+    beats,
+    commands,
+    crowd,
+    escalations,
+    idle,
+    lateness,
+    page,
+    pings,
+    profiling,
+    ready,
+    rivals,
+)
 from bench.harness import Figure, of_part
 from rollcall import log
 
@@ -23,6 +36,7 @@ class Measure(Protocol):
 MEASURES: dict[str, Measure] = {
     "ping": pings.measure,
     "ack": acks.measure,
+    "command": commands.measure,
     "lateness": lateness.measure,
     "rivals": rivals.measure,
     "escalation": escalations.measure,

@@ -78,7 +78,12 @@ def read(message: Msg, incarnation: str) -> Answered:
     """Decode an answer and encode all that follows from it."""
     said = _decoder.decode(message.data)
     _, agent, number = message.subject.rsplit(".", 2)
-    assignment, command_id, at = int(number), said.command_id or "", instant(now_us())
+    return follows(message.data, agent, number, said.command_id or "", incarnation)
+
+
+def follows(body: bytes, agent: str, number: str, command_id: str, incarnation: str) -> Answered:
+    """Encode all that follows from an acknowledgement."""
+    assignment, at = int(number), instant(now_us())
     outcome = Outcome(
         assignment=assignment, kind="ack", accepted=True, status="acknowledged", command_id=command_id
     )
@@ -101,7 +106,7 @@ def read(message: Msg, incarnation: str) -> Answered:
         assignment,
         agent,
         command_id,
-        hashlib.sha256(message.data).digest(),
+        hashlib.sha256(body).digest(),
         encode(outcome),
         encode(event),
         encode(withdrawn),
