@@ -12,6 +12,7 @@ from domain import answers, pinging, presence
 from domain.timers import Timers
 
 _ALONE = Needs(alone=True)
+_ENDING = (messages.Complete, messages.Decline, messages.Fail, messages.Release)  # others end no task
 NUMBER_DIGITS_MAX = 18  # stays below 2**63
 
 
@@ -85,7 +86,11 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
         return Unit(
             key=f"{agent}.{assignment}",
-            needs=Needs(assignments=(assignment,), agents=(agent, *_awaited(answer)), dependents=True),
+            needs=Needs(
+                assignments=(assignment,),
+                agents=(agent, *_awaited(answer)),
+                dependents=isinstance(answer, _ENDING),
+            ),
             decide=decide,
             actor=f"agent:{agent}",
             command=_command(agent, assignment, answer),
