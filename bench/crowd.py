@@ -86,10 +86,10 @@ async def together(copies: int, count: int) -> Together:
         agents.go()
         check(on, count, await agents.result())
     work = {
-        "assigning": ("assigner", "assigner"),
-        "pinging": ("pinger", "pinger"),
+        "assigning": ("assigner", "assignments"),
+        "pinging": ("pinger", "pings"),
         "answers": ("pinger", "answers"),
-        "escalating": ("escalator", "escalator"),
+        "escalating": ("escalator", "deadlines"),
     }
     return Together(
         copies=copies,

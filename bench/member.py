@@ -33,7 +33,7 @@ class Counting(Worker):
 async def serve(
     services: Sequence[str], state: Path, url: str, durability: Durability, limits: Limits
 ) -> None:
-    """Run until a line comes, then say how many rows each service did, and how many answers it took."""
+    """Run until a line comes, then say how many rows each duty did, and how many answers it took."""
     settings = Settings(state_dir=state, durability=durability, limits=limits)
     stop = anyio.Event()
     async with wiring.runtime(services, settings, url) as actors:
@@ -44,7 +44,11 @@ async def serve(
             group.start_soon(partial(actors.run, stop, ready=partial(say, "ready")))
             await asyncio.to_thread(sys.stdin.readline)
             stop.set()
-        done = {name: sum(duty.done for duty in duties) for name, duties in actors.duties.items()}
+        done = {
+            duty.name: loop.done
+            for service in actors.services
+            for duty, loop in zip(service.duties, actors.duties[service.name], strict=True)
+        }
     say(json.dumps(done | {"answers": counting.answered}))
 
 
