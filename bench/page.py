@@ -110,7 +110,7 @@ Compare only figures of one table: absolute values differ from machine to machin
 
 ## How it is measured
 
-Each part alone: `python -m bench NAME…` (ping, ack, lateness, rivals, escalation, catchup, crowd, ready,
+Each part alone: `python -m bench NAME…` (ping, ack, command, lateness, rivals, escalation, catchup, crowd, ready,
 idle, beats); the same figures for machines are in [results/bench.json](results/bench.json).
 
 - **Fastest known way**: the same job in the same run with nothing around it, by turns with ours; of
@@ -127,7 +127,8 @@ idle, beats); the same figures for machines are in [results/bench.json](results/
 - **ping path**: from the instant at which all rows are due until the last ping is heard by the
   subscriber and confirmed in the store. **ack path**: from the instant at which the pinger is started
   until the last answer is committed; what answers cause (events, withdrawn pings) ours publishes
-  meanwhile, the limit never.
+  meanwhile, the limit never. **command path**: the same answers asked by request, until the last reply; the
+  limit is a bare subscriber that commits the same rows and then replies.
 - **due → delivered**: the subscriber's clock at arrival minus the instant at which the row was due.
 - **Due at once, agents take 10 ms**: the same agents, who answer 10 ms after they were asked, beside two
   designs. Ours: the pinger in a process of its own, the agents on the bus, their answers stored there and
