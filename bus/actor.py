@@ -99,6 +99,8 @@ class Runtime:
             ]
             for service in services
         }
+        self.commands: dict[str, CommandLoop] = {}
+        self.listeners: dict[str, ListenerLoop] = {}
         self._doors: list[Subscription | MicroService] = []
         self._bells: list[Callable[[], None]] = []
         self._published = anyio.Event()
@@ -160,13 +162,14 @@ class Runtime:
         """Open every door of a service and start its loops."""
         name = service.name
         if service.endpoints:
-            commands = CommandLoop(context=self.context, worker=self.worker)
+            commands = self.commands[name] = CommandLoop(context=self.context, worker=self.worker)
             loops.start_soon(porter.keep, f"{name}.commands", commands.run)
             self._bells.append(commands.ring)
             await self._serve(service, commands)
         for declared in service.listeners:
             listener = ListenerLoop(declared, context=self.context, worker=self.worker, casts=self.casts)
             loops.start_soon(porter.keep, f"{name}.{declared.subject}", listener.run)
+            self.listeners[declared.subject] = listener
             self._bells.append(listener.ring)
             self._doors.append(
                 await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)

@@ -16,10 +16,14 @@ from bus.work import internal_error
 from contracts import subjects
 from contracts.codec import decode, encode
 from contracts.errors import ForbiddenError, OverloadedError, RollcallError, UnavailableError
+from contracts.limits import BEATING_MAX, SESSIONS_HEARD_MAX, WAITING_MAX
+from contracts.operations.registry import PRIORITIES, Priority
 from contracts.work import Committed, StoreFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from anyio.abc import TaskGroup
 
     from bus.api import Incoming
     from bus.endpoints import MicroRequest
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-WAITING_MAX: Final = 5_000  # beyond it operators' commands are refused; agents' answers never are
+SHARE: Final = 20  # a twentieth of each batch is left to what is less urgent
+REFUSED_MAX: Final = 10_000  # refusals that wait to be sent; who gets none asks again all the same
 
 
 async def reply(request: MicroRequest, committed: Committed) -> None:
@@ -59,23 +64,32 @@ def read_request(endpoint: Endpoint, message: MicroRequest, root: str) -> Reques
 
 
 class CommandLoop:
-    """All endpoints of one service."""
+    """All endpoints of one service: what is more urgent is done first, and shed last."""
 
     def __init__(self, *, context: Context, worker: Worker) -> None:
         """Wire it; nothing runs yet."""
         self._context = context
         self._worker = worker
-        self._waiting: deque[tuple[Endpoint, MicroRequest]] = deque()
-        self._shed: deque[MicroRequest] = deque()
+        self._waiting: dict[Priority, deque[tuple[Endpoint, MicroRequest]]] = {
+            priority: deque() for priority in PRIORITIES
+        }
+        self.in_hand: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)  # waiting, or being done
+        self.shed: dict[Priority, int] = dict.fromkeys(PRIORITIES, 0)
+        self._refused: deque[tuple[Priority, MicroRequest]] = deque(maxlen=REFUSED_MAX)
         self._bell = anyio.Event()
+        self._refused_bell = anyio.Event()
 
     def accept(self, endpoint: Endpoint, request: MicroRequest) -> None:
-        """Take a command in; when too much waits, an operator's is refused."""
-        if len(self._waiting) >= WAITING_MAX and endpoint.operation.scope == "operator":
-            self._shed.append(request)
+        """Take a command in; when too many of its priority are in hand, it is refused."""
+        priority = endpoint.operation.priority
+        if self.in_hand[priority] < WAITING_MAX[priority]:
+            self.in_hand[priority] += 1
+            self._waiting[priority].append((endpoint, request))
+            self._bell.set()
         else:
-            self._waiting.append((endpoint, request))
-        self._bell.set()
+            self.shed[priority] += 1
+            self._refused.append((priority, request))
+            self._refused_bell.set()
 
     def ring(self) -> None:
         """Look whether there is something to do."""
@@ -83,21 +97,57 @@ class CommandLoop:
 
     async def run(self, closed: anyio.Event) -> None:
         """Work until the doors are `closed` and nothing waits any more."""
-        async with anyio.create_task_group() as group:
-            while self._waiting or self._shed or not closed.is_set():
-                if not self._waiting and not self._shed:
-                    self._bell = anyio.Event()
-                    with anyio.move_on_after(1.0):
-                        await self._bell.wait()
-                    continue
-                while self._shed:
-                    waiting = OverloadedError(f"{WAITING_MAX} commands are waiting")
-                    await reply(self._shed.popleft(), refusal(waiting))
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._context.batch))]
-                await self.batch([entry for entry in batch if entry[0].unit is not None])
-                for endpoint, message in batch:
-                    if endpoint.unit is None:
-                        group.start_soon(self._handle, endpoint, message)
+        async with anyio.create_task_group() as refusing:
+            refusing.start_soon(self._refuse)
+            async with anyio.create_task_group() as handling:
+                while any(self._waiting.values()) or not closed.is_set():
+                    if not any(self._waiting.values()):
+                        self._bell = anyio.Event()
+                        with anyio.move_on_after(1.0):
+                            await self._bell.wait()
+                        continue
+                    await self._do(self._take(), handling)
+            refusing.cancel_scope.cancel()
+        await self._refuse_all()
+
+    async def _do(self, taken: list[tuple[Endpoint, MicroRequest]], handling: TaskGroup) -> None:
+        """Do a batch in one transaction, and beside it what is none."""
+        units = [entry for entry in taken if entry[0].unit is not None]
+        for endpoint, message in taken:
+            if endpoint.unit is None:
+                handling.start_soon(self._handle, endpoint, message)
+        try:
+            await self.batch(units)
+        finally:
+            for endpoint, _ in units:
+                self.in_hand[endpoint.operation.priority] -= 1
+
+    def _take(self) -> list[tuple[Endpoint, MicroRequest]]:
+        """Take a batch, most urgent first; a little room is left to each, so that nobody starves."""
+        room = self._context.batch
+        share = max(1, room // SHARE)
+        kept = {priority: min(len(waiting), share) for priority, waiting in self._waiting.items()}
+        taken: list[tuple[Endpoint, MicroRequest]] = []
+        for priority, waiting in self._waiting.items():
+            later = sum(kept[other] for other in PRIORITIES[PRIORITIES.index(priority) + 1 :])
+            count = min(len(waiting), max(room - len(taken) - later, kept[priority]))
+            taken += [waiting.popleft() for _ in range(count)]
+        return taken
+
+    async def _refuse(self) -> None:
+        """Answer at once who is refused: whoever is overloaded must not be slow to say so."""
+        while True:
+            self._refused_bell = anyio.Event()
+            await self._refuse_all()
+            await self._refused_bell.wait()
+
+    async def _refuse_all(self) -> None:
+        if self._refused:
+            log.warning("commands.shed", waiting=len(self._refused), total=self.shed)
+        while self._refused:
+            priority, request = self._refused.popleft()
+            many = OverloadedError(f"{WAITING_MAX[priority]} commands like this are in hand")
+            await reply(request, refusal(many))
 
     async def batch(self, entries: Sequence[tuple[Endpoint, MicroRequest]]) -> None:
         """Decide a batch of commands in one transaction and reply to each."""
@@ -127,6 +177,12 @@ class CommandLoop:
     async def _handle(self, endpoint: Endpoint, request: MicroRequest) -> None:
         """Answer one operation that is no transaction."""
         try:
+            await self._answer(endpoint, request)
+        finally:
+            self.in_hand[endpoint.operation.priority] -= 1
+
+    async def _answer(self, endpoint: Endpoint, request: MicroRequest) -> None:
+        try:
             asked = read_request(endpoint, request, self._context.root)
             body = b"{}" if endpoint.handler is None else await endpoint.handler(asked, self._context)
             await reply(request, Committed(answer=body))
@@ -148,14 +204,26 @@ class ListenerLoop:
         self._context = context
         self._worker = worker
         self._casts = casts
-        self._newest: dict[str, Delivery] = {}
+        self._newest: dict[str, dict[str, Delivery]] = {}  # by who and which
         self._bell = anyio.Event()
 
+    @property
+    def in_hand(self) -> int:
+        """How many messages wait for the next batch."""
+        return sum(map(len, self._newest.values()))
+
     def accept(self, message: Incoming) -> None:
-        """Keep it until the next batch; an older one of the same key goes."""
+        """Keep it until the next batch; an older one of the same key goes.
+
+        What comes from more senders than can be kept is dropped, and nobody is judged by it.
+        """
         tokens = tuple(subjects.split(message.subject, self._context.root))
         delivery = Delivery(tokens, message.data, self._context.clock.now(), message.reply)
-        self._newest[self._listener.key(delivery)] = delivery
+        who, which = self._listener.key(delivery)
+        if who not in self._newest and len(self._newest) >= BEATING_MAX:
+            self._context.pulse.missed()
+            return
+        _keep(self._newest.setdefault(who, {}), which, delivery)
         self._bell.set()
 
     def ring(self) -> None:
@@ -181,11 +249,15 @@ class ListenerLoop:
         try:
             await self._hand_over(taken)
         except StoreFaultError:
-            self._newest = taken | self._newest  # what the store could not take now it takes later
+            for who, newer in self._newest.items():  # what the store could not take now it takes later
+                for which, delivery in newer.items():
+                    _keep(taken.setdefault(who, {}), which, delivery)
+            self._newest = taken
             raise
 
-    async def _hand_over(self, taken: dict[str, Delivery]) -> None:
-        read = [(delivery, self._listener.unit(delivery)) for delivery in taken.values()]
+    async def _hand_over(self, taken: dict[str, dict[str, Delivery]]) -> None:
+        newest = [delivery for said in taken.values() for delivery in said.values()]
+        read = [(delivery, self._listener.unit(delivery)) for delivery in newest]
         ready = [(delivery, unit) for delivery, unit in read if unit is not None]
         for start in range(0, len(ready), self._context.batch):
             batch = ready[start : start + self._context.batch]
@@ -202,3 +274,11 @@ class ListenerLoop:
         self._casts.put(said, traced)
         if delivery.reply.startswith(INBOXES):
             self._casts.answer(delivery.reply, said.body, traced)
+
+
+def _keep(said: dict[str, Delivery], which: str, delivery: Delivery) -> None:
+    """Keep the newest of one kind, and of kinds the last few."""
+    said.pop(which, None)
+    said[which] = delivery
+    if len(said) > SESSIONS_HEARD_MAX:
+        del said[next(iter(said))]

@@ -55,6 +55,10 @@ class Pulse:
         """Since when this process has heard all that was said (microseconds); `look` moves it."""
         return self._hearing_since
 
+    def missed(self) -> None:
+        """Note that something that was said was not heard."""
+        self._deaf()
+
     def look(self) -> None:
         """Note what became of the bus and of the clocks since the last look."""
         wall, mono = self._read()

@@ -97,10 +97,10 @@ class Inbox(Struct, frozen=True, kw_only=True):
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """Core messages, handed over in batches; of those with one key only the newest counts."""
+    """Core messages, handed over in batches; of those with one key (who, which) only the newest counts."""
 
     subject: str  # without the root
-    key: Callable[[Delivery], str]
+    key: Callable[[Delivery], tuple[str, str]]
     unit: Callable[[Delivery], Unit | None]  # None: cannot be read, and is nobody's harm
     reply: Callable[[Delivery, Committed], Cast | None]  # best effort, when something has to be said
 

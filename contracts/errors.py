@@ -13,6 +13,7 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     detail: str = ""
     retryable: bool = False
+    retry_after_s: int | None = None
     fields: dict[str, str] = {}
     state: dict[str, Any] = {}
 
@@ -23,6 +24,7 @@ class RollcallError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    retry_after_s: ClassVar[int | None] = None  # whole seconds, as in HTTP's Retry-After
 
     def __init__(self, detail: str = "", *, fields: dict[str, str] | None = None, **state: Any) -> None:
         super().__init__(detail or self.title())
@@ -43,6 +45,7 @@ class RollcallError(Exception):
             title=self.title(),
             detail=self.detail,
             retryable=self.retryable,
+            retry_after_s=self.retry_after_s,
             fields=self.fields,
             state=self.state,
         )
@@ -153,7 +156,7 @@ class RejoinRequiredError(ConflictError):
 class OverloadedError(RollcallError):
     """Too much is waiting already: try again later."""
 
-    code, status, retryable = "overloaded", 429, True
+    code, status, retryable, retry_after_s = "overloaded", 429, True, 5
 
 
 class UnavailableError(RollcallError):

@@ -1,5 +1,7 @@
 """Every limit of the product in one place; the border checks them, the inside relies on them."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -28,6 +30,13 @@ SNOOZES_MAX: Final = 3
 WAIT_DAYS_MAX: Final = 30
 FAILURES_MAX: Final = 3
 HANDLER_TRIES_MAX: Final = 5
+WAITING_MAX: Final[Mapping[str, int]] = MappingProxyType(
+    {"answer": 65_536, "order": 2_000, "work": 1_000, "look": 500}
+)
+"""Commands of each priority that one service of one process has in hand at most; the next ones get 429."""
+BEATING_MAX: Final = 65_536
+"""Agents whose beats one process has in hand at most: the newest of each of their last sessions."""
+SESSIONS_HEARD_MAX: Final = 4
 POLICY_STEPS_MAX: Final = 16
 MINUTES_MAX: Final = 60 * 24 * 366
 INT_MAX: Final = 2**63 - 1

@@ -23,7 +23,9 @@ from msgspec.inspect import (
 
 from contracts import subjects
 from contracts.errors import all_errors
+from contracts.limits import WAITING_MAX
 from contracts.operations import ALL, Operation
+from contracts.operations.registry import PRIORITIES
 
 _INTRODUCTION: Final = """\
 # Operations
@@ -32,16 +34,22 @@ _INTRODUCTION: Final = """\
 
 Each operation is a NATS request with a JSON body to its subject, under the root (`rollcall.v1`). An answer
 is JSON; a refusal has the header `Nats-Service-Error-Code` and a problem as its body: `code`, `status`,
-`title`, `detail`, `retryable`, `fields`, `state`. The subject says who asks: `<agent>` and `<operator>` are
-proved by the connection's permission. A command carries a `command_id` of your own (a random UUID): sent
-again under the same id it is carried out once. Every operation may also be refused as `malformed`,
-`invalid`, `too_large`, `forbidden`, `overloaded` or `unavailable`.
+`title`, `detail`, `retryable`, `retry_after_s`, `fields`, `state`. The subject says who asks: `<agent>` and
+`<operator>` are proved by the connection's permission. A command carries a `command_id` of your own (a random
+UUID): sent again under the same id it is carried out once. Every operation may also be refused as
+`malformed`, `invalid`, `too_large`, `forbidden`, `overloaded` or `unavailable`.
+
+When more comes than can be done, what is more urgent is done first, and what is less urgent is refused at
+once with `overloaded` and `retry_after_s`. The priorities, most urgent first, and how many commands of each
+one service of one process has in hand before it refuses the next: {priorities}.
+Answers on the stream (`….ack.…`) are never refused: what cannot be handled yet stays on the bus.
 """
 
 
 def page() -> str:
     """Return the page."""
-    lines = [_INTRODUCTION]
+    priorities = ", ".join(f"`{priority}` {WAITING_MAX[priority]}" for priority in PRIORITIES)
+    lines = [_INTRODUCTION.format(priorities=priorities)]
     for operation in ALL:
         lines += _operation(operation)
     errors = sorted(all_errors().items(), key=lambda item: (item[1].status, item[0]))
@@ -64,6 +72,7 @@ def _operation(operation: Operation) -> Iterator[str]:
     what = "query" if operation.query else "command"
     yield f"## `{operation.name}`\n\n{operation.summary}\n"
     yield f"- subject: `{subject(operation)}` ({what}, answered by {operation.owner})"
+    yield f"- priority: `{operation.priority}`"
     yield f"- at the command line: `rollcall {operation.command}`"
     yield f"- refusals: {', '.join(f'`{code}`' for code in operation.errors) or 'none of its own'}"
     yield from _fields("parameter", operation.params)

@@ -113,13 +113,13 @@ class _Session(Struct):
     session: str | None = None
 
 
-def _beating(delivery: Delivery) -> str:
+def _beating(delivery: Delivery) -> tuple[str, str]:
     """Tell beats apart by agent and session, so that a stale session does not speak over the present one."""
     try:
         session = decode(delivery.data or b"{}", _Session).session
     except RollcallError:
         session = None
-    return f"{delivery.tokens[1]} {session}"
+    return delivery.tokens[1], session or ""
 
 
 def _beat_reply(delivery: Delivery, result: Committed) -> Cast | None:

@@ -76,10 +76,15 @@ OPERATIONS = (
         "add", AddParams, AgentRef, "Register an agent.", arguments=("name",), errors=("exists",)
     ),
     AGENT.operation(
-        "ls", ListParams, ListResult, "List agents with status, since and why.", query=True, errors=()
+        "ls", ListParams, ListResult, "List agents with status, since and why.", priority="look", errors=()
     ),
     AGENT.operation(
-        "show", ShowParams, ShowResult, "Show an agent and what it holds.", query=True, arguments=("name",)
+        "show",
+        ShowParams,
+        ShowResult,
+        "Show an agent and what it holds.",
+        priority="look",
+        arguments=("name",),
     ),
     AGENT.operation("set", SetParams, AgentRef, "Change an agent.", arguments=("name",)),
 )

@@ -50,7 +50,9 @@ class ReplayResult(Struct, frozen=True, kw_only=True):
 DLQ = Noun("dlq", "relay")
 
 OPERATIONS = (
-    DLQ.operation("ls", ListParams, ListResult, "List what could not be handled.", query=True, errors=()),
-    DLQ.operation("show", ShowParams, Entry, "Show one dead letter.", query=True, arguments=("seq",)),
+    DLQ.operation(
+        "ls", ListParams, ListResult, "List what could not be handled.", priority="look", errors=()
+    ),
+    DLQ.operation("show", ShowParams, Entry, "Show one dead letter.", priority="look", arguments=("seq",)),
     DLQ.operation("replay", ReplayParams, ReplayResult, "Try a dead letter again.", arguments=("seq",)),
 )

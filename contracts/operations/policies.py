@@ -61,9 +61,9 @@ class TryResult(Struct, frozen=True, kw_only=True):
 POLICY = Noun("policy", "escalator")
 
 OPERATIONS = (
-    POLICY.operation("ls", ListParams, ListResult, "List escalation policies.", query=True),
+    POLICY.operation("ls", ListParams, ListResult, "List escalation policies.", priority="look"),
     POLICY.operation(
-        "show", ShowParams, PolicyView, "Show an escalation policy.", query=True, arguments=("name",)
+        "show", ShowParams, PolicyView, "Show an escalation policy.", priority="look", arguments=("name",)
     ),
     POLICY.operation("set", SetParams, PolicyView, "Write an escalation policy.", arguments=("name",)),
     POLICY.operation(
@@ -71,7 +71,7 @@ OPERATIONS = (
         TryParams,
         TryResult,
         "Show what a policy would do to a task whose holder stays silent.",
-        query=True,
+        priority="look",
         arguments=("task",),
     ),
 )

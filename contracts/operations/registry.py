@@ -1,10 +1,20 @@
 """What an operation is."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
 from contracts.limits import MESSAGE_BYTES_MAX, CommandId
+
+Priority = Literal["answer", "order", "work", "look"]
+"""What is done first and shed last, in this order.
+
+`answer`: what agents say, and their asking what they owe; `order`: what operators change; `work`: new tasks;
+`look`: their queries.
+"""
+
+
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
 
 class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -23,6 +33,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     scope: Literal["agent", "operator"]
     summary: str  # one line: help text and documentation
     query: bool = False  # reads only: needs no command id
+    priority: Priority = "answer"
     cli: str = ""  # the verb at the command line, when it is not the name with a space
     aliases: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()  # parameters that the command line takes by position
@@ -53,12 +64,12 @@ class Noun(Struct, frozen=True):
         result: type[Struct],
         summary: str,
         *,
-        query: bool = False,
+        priority: Priority = "order",
         arguments: tuple[str, ...] = (),
         errors: tuple[str, ...] = ("not_found",),
         bytes_max: int = MESSAGE_BYTES_MAX,
     ) -> Operation:
-        """Return one of them."""
+        """Return one of them; whatever only looks is a query."""
         return Operation(
             name=f"{self.name}.{verb}",
             owner=self.owner,
@@ -66,7 +77,8 @@ class Noun(Struct, frozen=True):
             result=result,
             scope="operator",
             summary=summary,
-            query=query,
+            query=priority == "look",
+            priority=priority,
             arguments=arguments,
             errors=errors,
             bytes_max=bytes_max,

@@ -47,6 +47,7 @@ OPERATIONS = (
         scope="operator",
         summary="Who needs somebody, how many of what, how late.",
         query=True,
+        priority="look",
         cli="status",
     ),
 )

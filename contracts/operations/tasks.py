@@ -138,7 +138,13 @@ TASK = Noun("task", "assigner")
 
 OPERATIONS = (
     TASK.operation(
-        "add", AddParams, TaskRef, "Create a task.", arguments=("title",), errors=("exists", "not_found")
+        "add",
+        AddParams,
+        TaskRef,
+        "Create a task.",
+        arguments=("title",),
+        errors=("exists", "not_found"),
+        priority="work",
     ),
     TASK.operation(
         "import",
@@ -147,14 +153,15 @@ OPERATIONS = (
         "Create many tasks, all or none.",
         errors=("cycle", "not_found"),
         bytes_max=IMPORT_BYTES_MAX,
+        priority="work",
     ),
-    TASK.operation("ls", ListParams, ListResult, "List tasks.", query=True, errors=()),
+    TASK.operation("ls", ListParams, ListResult, "List tasks.", priority="look", errors=()),
     TASK.operation(
         "show",
         ShowParams,
         TaskDetail,
         "Show a task, its assignments and why.",
-        query=True,
+        priority="look",
         arguments=("task",),
     ),
     TASK.operation(

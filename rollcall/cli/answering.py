@@ -28,6 +28,8 @@ def ask(caller: Caller, operation: Operation, params: Struct) -> None:
 def refused(caller: Caller, operation: Operation, params: Struct, error: Any) -> Refused:
     """Return the failure for a refusal."""
     hint = after_refusal(error.problem.code, params) if operation.scope == "agent" else ""
+    if seconds := error.problem.retry_after_s:
+        hint = f"the same command again in {seconds} s: nothing of it was done"
     return Refused(error.problem, hint=hint, as_json=caller.form != "table")
 
 

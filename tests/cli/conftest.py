@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from contracts.codec import encode
 from contracts.errors import RollcallError
 from rollcall.cli.root import root
 from tests.support.nats import Server, server
@@ -53,8 +54,7 @@ class Bus:
             return
         if isinstance(answer, RollcallError):
             headers = {"Nats-Service-Error-Code": str(answer.status), "Nats-Service-Error": answer.code}
-            body = json.dumps({"code": answer.code, "status": answer.status, "title": answer.title()})
-            await self.client.publish(message.reply, body.encode(), headers=headers)
+            await self.client.publish(message.reply, encode(answer.problem()), headers=headers)
         else:
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             await self.client.publish(message.reply, data)

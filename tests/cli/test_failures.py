@@ -50,6 +50,14 @@ async def test_each_refusal_has_its_code_and_its_hint(
     assert hint in second
 
 
+@pytest.mark.parametrize("words", [("task", "add", "ship it"), ("ack", "5")])
+async def test_who_is_told_when_to_come_back_tells_it(ann: Command, bus: Bus, words: tuple[str, ...]) -> None:
+    bus.answer("ack" if words[0] == "ack" else "task-add", errors.OverloadedError())
+    done = await ann(*words)
+    assert done.exit_code == 69
+    assert "next: the same command again in 5 s: nothing of it was done" in done.stderr
+
+
 async def test_who_asks_for_json_gets_refusals_as_json(ann: Command, bus: Bus) -> None:
     bus.answer("task-show", errors.NotFoundError())
     done = await ann("task", "show", "5", "-o", "json")

@@ -53,7 +53,7 @@ def test_every_field_of_a_sample_says_something() -> None:
         for field in msgspec.structs.fields(sample)
         if getattr(sample, field.name) == field.default
     ]
-    assert silent == ["DeadLetter.body", "Problem.retryable", "NextResult.retry"]
+    assert silent == ["DeadLetter.body", "Problem.retryable", "Problem.retry_after_s", "NextResult.retry"]
 
 
 def test_a_changed_vector_is_noticed() -> None:
