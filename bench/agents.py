@@ -72,8 +72,8 @@ async def on_bus(url: str, *, silent: bool) -> None:
     await asyncio.to_thread(sys.stdin.readline)
     if answering is not None:
         answering.cancel()
+    await client.drain()  # what the server sent before is heard
     say(json.dumps(ears.heard))
-    await client.close()
 
 
 async def over_http(port: int) -> None:

@@ -60,9 +60,11 @@ async def test_what_ran_out_while_nobody_looked_is_stepped_and_pinged_once() -> 
 
 async def test_two_of_each_service_share_the_work_of_one() -> None:
     found = await crowd.together(2, 2 * crowd.AGENTS)
-    shares = {kind: (len(done), sum(done)) for kind, done in found.shares.items()}
-    once, twice = (2, 2 * crowd.AGENTS), (2, 4 * crowd.AGENTS)
-    assert shares == {"assigning": once, "pinging": twice, "answers": twice, "escalating": once}
+    assert {kind: len(done) for kind, done in found.shares.items()} == dict.fromkeys(found.shares, 2)
+    done = {kind: sum(each) for kind, each in found.shares.items()}
+    assert (done["assigning"], done["escalating"]) == (2 * crowd.AGENTS, 2 * crowd.AGENTS)
+    # a ping that may have come late is asked again, as the next attempt
+    assert min(done["pinging"], done["answers"]) >= 4 * crowd.AGENTS
 
 
 @pytest.mark.parametrize(("done", "index"), [([5, 5], 1.0), ([9, 0, 0], 1 / 3), ([0, 0], 1.0), ([3], 1.0)])
