@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,21 +160,6 @@ class Fleet:
         lines = self.marks.read_bytes().splitlines() if self.marks.exists() else []
         return [json.loads(line) for line in lines]
 
-    async def freeze(self, slot: Slot, seconds: float) -> float:
-        """SIGSTOP, wait, SIGCONT; return for how long the kernel showed it as stopped, 0 if it never did."""
-        assert slot.program is not None
-        process = slot.program.process
-        process.send_signal(signal.SIGSTOP)
-        began = time.monotonic()
-        try:
-            await until(lambda: state_of(process.pid) == "T", 1.0)
-            await asyncio.sleep(seconds)
-            stopped = state_of(process.pid) == "T"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-        return time.monotonic() - began if stopped else 0.0
-
     async def stop(self) -> Counter[int]:
         """Ask all to stop, as a service manager does, and count their exit codes."""
         self._stopping = True
@@ -205,6 +191,20 @@ class Fleet:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+async def freeze(pid: int, seconds: float) -> float:
+    """SIGSTOP, wait, SIGCONT; return for how long the kernel showed it as stopped, 0 if it never did."""
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        await until(lambda: state_of(pid) == "T", 1.0)
+        await asyncio.sleep(seconds)
+        stopped = state_of(pid) == "T"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    return time.monotonic() - began if stopped else 0.0
+
+
 def state_of(pid: int) -> str:
     """Return the letter under which the kernel shows a process."""
     try:
@@ -221,8 +221,3 @@ async def until(condition: Callable[[], bool], seconds: float, every_s: float = 
             return False
         await asyncio.sleep(every_s)
     return True
-
-
-def names(slots: Iterable[Slot]) -> list[str]:
-    """Return the names of slots."""
-    return [slot.name for slot in slots]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from tests.chaos.disks import Disk
-from tests.chaos.fleet import FULL, Fleet, Slot, until
+from tests.chaos.fleet import FULL, Fleet, Slot, freeze, until
 from tests.support.nats import Server
 
 INSIDE: Final = ("write", "commit")
@@ -37,6 +37,7 @@ FROZEN_S: Final = (3.3, 4.5)
 FULL_S: Final = 2.0
 FULL_MAX_S: Final = 10.0
 SHARES: Final = {"server": 0.08, "inside": 0.125, "between": 0.125, "elsewhere": 0.08, "house": 0.02}
+HANGS_A_KILL: Final = 0.02  # times that nats-server is stopped: what was sent to it meanwhile happens later
 HOUSE_KILLS: Final = 7  # at least, of the services that are all killed at once
 
 
@@ -54,6 +55,7 @@ class Plan(Struct, frozen=True):
 
     blows: list[Blow]
     freezes: list[tuple[str, float]]  # service, seconds
+    hangs: list[float]  # seconds for which nats-server is stopped
     full: list[str]  # store or bus
 
 
@@ -72,7 +74,8 @@ def draw(seed: int, kills: int, stops: int, full: int, pace_s: float) -> Plan:
     ]
     freezes = [(WORKERS[number % len(WORKERS)], rng.uniform(*FROZEN_S)) for number in range(stops)]
     rng.shuffle(freezes)
-    return Plan(blows, freezes, ["store" if number % 2 else "bus" for number in range(full)])
+    hangs = [rng.uniform(*FROZEN_S) for _ in range(max(1, round(HANGS_A_KILL * kills)))]
+    return Plan(blows, freezes, hangs, ["store" if number % 2 else "bus" for number in range(full)])
 
 
 class Counts(Struct):
@@ -82,6 +85,7 @@ class Counts(Struct):
     missed: Counter[str] = field(default_factory=Counter)  # points that an armed process did not come by
     marks: list[dict[str, Any]] = field(default_factory=list)
     frozen: list[tuple[str, float]] = field(default_factory=list)
+    hung: list[float] = field(default_factory=list)  # nats-server
     full: Counter[str] = field(default_factory=Counter)
     outages: int = 0  # times that all services were killed at once
 
@@ -102,6 +106,7 @@ class Killer:
         """Do all of it; freezes and full disks go on beside the kills."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._freeze_all())
+            group.create_task(self._hang_all())
             group.create_task(self._fill_all())
             for blow in self.plan.blows:
                 await asyncio.sleep(blow.pause_s)
@@ -176,9 +181,17 @@ class Killer:
             while not measured:
                 slot = await self._free_slot(service)
                 with contextlib.suppress(ProcessLookupError):
-                    measured = await self.fleet.freeze(slot, seconds)
+                    measured = await freeze(slot.pid, seconds)
                 slot.busy = False
             self.counts.frozen.append((service, measured))
+
+    async def _hang_all(self) -> None:
+        gap = sum(blow.pause_s for blow in self.plan.blows) / (len(self.plan.hangs) + 1)
+        for seconds in self.plan.hangs:
+            await asyncio.sleep(max(0.1, gap - seconds))
+            async with self._server_lock:
+                if self.server.pid is not None:
+                    self.counts.hung.append(await freeze(self.server.pid, seconds))
 
     async def _fill_all(self) -> None:
         gap = sum(blow.pause_s for blow in self.plan.blows) / (len(self.plan.full) + 1)

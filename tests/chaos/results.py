@@ -80,6 +80,7 @@ def result(order: Order, outcome: Outcome, command: str) -> dict[str, Any]:
             "total": len(frozen),
             "by service": dict(Counter(service for service, _ in outcome.counts.frozen)),
             "shortest s": round(min(frozen, default=0.0), 2),
+            "of nats-server besides": len(outcome.counts.hung),
             "accept-by and progress-by s": round(1800 * SCALE, 2),
         },
         "disk full": {
@@ -145,7 +146,8 @@ def summary(found: dict[str, Any]) -> list[str]:
         f"{kills['total']} kill -9, {kills['nats-server']} of them of nats-server",
         f"    proven inside a transaction {kills['inside a transaction']}",
         f"    proven between commit and PubAck {kills['between commit and PubAck']}",
-        f"{stops['total']} SIGSTOPs of at least {stops['shortest s']} s; full disk: {times}",
+        f"{stops['total']} SIGSTOPs of services of at least {stops['shortest s']} s",
+        f"    and {stops['of nats-server besides']} of nats-server; full disk: {times}",
         f"{answers['acknowledged']} answers acknowledged in {found['seconds']:.0f} s",
         f"    {answers['unknown, asked again']} times unknown and asked again",
         f"{found['corrupt messages']} corrupt messages",

@@ -37,5 +37,6 @@ async def test_every_promise_outlives_a_small_storm(tmp_path: Path) -> None:
     assert found["kills"]["all services at once, times"] >= 1
     assert found["stops"]["total"] == STOPS
     assert found["stops"]["shortest s"] > found["stops"]["accept-by and progress-by s"]
+    assert found["stops"]["of nats-server besides"] >= 1
     assert found["answers"]["acknowledged"] >= ANSWERS
     assert found["corrupt messages"] > 0
