@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Final
 
@@ -20,7 +19,6 @@ from tests.chaos.history import Door, Entry, History, now_us
 PATIENCE_S: Final = 1.5
 AGAIN_S: Final = (0.05, 0.4)
 PENDING: Final = 1 << 20
-Handler = Callable[[Msg], Awaitable[None]]
 
 
 async def connect(url: str, name: str) -> Nats:
