@@ -218,6 +218,10 @@ class Bus(Protocol):
         """Ask the server what the stream holds; in a work queue that is what is not yet settled."""
         ...
 
+    async def newest_id(self, stream: str, subject: str) -> str:
+        """Ask the server for the id of the newest message that the stream holds on a subject; "" for none."""
+        ...
+
     async def request(
         self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Incoming:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -13,10 +14,11 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
 from bus.api import LIMIT_DEFAULT, NO_HEADERS, Backlog, BusUnavailable, Incoming, Outgoing, Refused
-from bus.client import Access, SafeClient, connect, end, js_api, own_errors
+from bus.client import Access, ApiError, SafeClient, connect, end, js_api, own_errors
 from bus.publisher import Publisher
 from bus.puller import StandingPuller
 
+NO_MESSAGE: Final = 10_037
 DRAIN_S: Final = 12.0
 CLOSE_S: Final = 1.0
 YIELD_EVERY: Final = 50  # messages: what is queued meanwhile goes out in one write
@@ -123,6 +125,10 @@ class NatsBus:
         state = (await js_api(self.client, f"STREAM.INFO.{stream}"))["state"]
         return Backlog(state["messages"], micros(state["first_ts"]) if state["messages"] else 0)
 
+    async def newest_id(self, stream: str, subject: str) -> str:
+        """Ask the server for the id of the newest message that the stream holds on a subject."""
+        return await newest_id(self.client, stream, subject)
+
     async def request(
         self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Incoming:
@@ -165,6 +171,21 @@ def incoming(message: Msg) -> Incoming:
     return Incoming(
         subject=message.subject, data=message.data, headers=message.headers or NO_HEADERS, reply=message.reply
     )
+
+
+async def newest_id(client: SafeClient, stream: str, subject: str) -> str:
+    """Return the id of the newest message on a subject; "" where there is none."""
+    try:
+        found = await js_api(client, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+    except ApiError as error:
+        if error.err_code == NO_MESSAGE:
+            return ""
+        raise
+    for line in b64decode(found["message"].get("hdrs", "")).decode().splitlines():
+        name, _, value = line.partition(":")
+        if name == "Nats-Msg-Id":
+            return value.strip()
+    return ""
 
 
 def micros(timestamp: str) -> int:

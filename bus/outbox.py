@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 QUEUE_POSTS_MAX: Final = 50_000  # beyond it rows wait in the store for the relay's sweep
 BATCH_POSTS_MAX: Final = 1_000
+INGEST: Final = "in."  # before the subject under which the mailbox keeps what is stored by it
 LATE_US: Final = 5_000_000
 REASON_CHARS_MAX: Final = 2_000
 ILL_STREAM: Final = frozenset({10_060, 10_109})  # another's stream takes it, or it is sealed: no post's fault
@@ -143,15 +144,29 @@ class Outbox:
                 await self._refuse(posts[refusal.index][0], refusal)
 
     async def _confirm(self, posts: list[Post]) -> None:
-        """Let the rows go; a word that may have come after a newer one is not left the last.
+        """Let the rows go; a word that came after a newer one is not left the last.
 
         A newer word that passes here too goes out behind this one; one that a sibling wrote may have gone
-        before.
+        before: then the mailbox still holds this one.
         """
         replaced = await self._ledger.confirm(posts, self._clock.now())
-        self._overtook += [post for post in replaced if self._newest.get(post.id, 0) <= post.version]
+        doubtful = [post for post in replaced if self._newest.get(post.id, 0) <= post.version]
         self._forget(posts)
+        async with anyio.create_task_group() as group:
+            for post in doubtful:
+                group.start_soon(self._look_after, post)
         await self._restate()
+
+    async def _look_after(self, post: Post) -> None:
+        """Note a post that the mailbox still holds, or may hold."""
+        subject = f"{self._root}.{post.subject.removeprefix(INGEST)}"
+        try:
+            newest = await self._bus.newest_id(self._stream_name(post.stream), subject)
+        except BusError as error:
+            log.debug("mailbox.unseen", subject=subject, reason=str(error))
+            newest = post.message_id
+        if newest == post.message_id:
+            self._overtook.append(post)
 
     async def _restate(self) -> None:
         """Write down whose newest word has to be said again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,14 +60,34 @@ def _on_stream(server: MemoryServer, rest: str, asked: Config) -> Config | None:
             for seq in purged:
                 stream.remove(seq)
             return {"success": True, "purged": len(purged)}
-        case "MSG.DELETE":
-            stream = stream_of(server, name)
-            if stream.config.get("deny_delete"):
-                raise Refusal(500, 10_057, "message delete not permitted")
-            stream.remove(asked["seq"])
-            return {"success": True}
+        case "MSG.GET" | "MSG.DELETE":
+            return _on_message(stream_of(server, name), verb, asked)
         case _:
             return None
+
+
+def _on_message(stream: MemoryStream, verb: str, asked: Config) -> Config:
+    if verb == "MSG.GET":
+        return _newest(stream, asked["last_by_subj"])
+    if stream.config.get("deny_delete"):
+        raise Refusal(500, 10_057, "message delete not permitted")
+    stream.remove(asked["seq"])
+    return {"success": True}
+
+
+def _newest(stream: MemoryStream, subject: str) -> Config:
+    found = [stored for stored in stream.messages.values() if stored.subject == subject]
+    if not found:
+        raise Refusal(404, 10_037, "no message found")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in found[-1].headers.items())
+    return {
+        "message": {
+            "subject": subject,
+            "seq": found[-1].seq,
+            "hdrs": b64encode(f"NATS/1.0\r\n{lines}\r\n".encode()).decode(),
+            "data": b64encode(found[-1].data).decode(),
+        }
+    }
 
 
 def _on_consumer(server: MemoryServer, rest: str, asked: Config) -> Config | None:

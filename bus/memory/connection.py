@@ -33,7 +33,7 @@ from bus.memory.sending import Batch, sendable, unfit
 from bus.memory.server import MemoryServer
 from bus.memory.subscription import MemorySubscription, is_pattern
 from bus.memory.weather import Hop
-from bus.nats import micros
+from bus.nats import micros, newest_id
 from bus.publisher import REFUSED_HERE, headers
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ class MemoryBus:
         """Ask the server what the stream holds."""
         state = (await js_api(cast("SafeClient", self.client), f"STREAM.INFO.{stream}"))["state"]
         return Backlog(state["messages"], micros(state["first_ts"]) if state["messages"] else 0)
+
+    async def newest_id(self, stream: str, subject: str) -> str:
+        """Ask the server for the id of the newest message that the stream holds on a subject."""
+        return await newest_id(cast("SafeClient", self.client), stream, subject)
 
     async def request(
         self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None

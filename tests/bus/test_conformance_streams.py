@@ -186,6 +186,8 @@ async def test_the_mailbox_keeps_the_newest_and_tells_it_once(site: Site, bus: A
         b"%d" % n for n in range(1, 6) for _ in range(20)
     )
     assert await stored(bus, PINGS) == 20
+    assert await bus.newest_id(PINGS, "rollcall.v1.ping.ann.7") == "ping:7:5"
+    assert await bus.newest_id(PINGS, "rollcall.v1.ping.ann.99") == ""
     first = next(message for message in heard if message.subject == "rollcall.v1.ping.ann.7")
     headers = dict(first.headers)
     assert (headers.pop("Nats-Sequence"), headers.pop("Nats-Last-Sequence")) == ("8", "0")

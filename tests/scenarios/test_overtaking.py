@@ -176,3 +176,38 @@ async def test_what_is_tried_again_is_read_again(world: World, monkeypatch: pyte
     assert (await world.lease(task)).status == "acknowledged"
     assert world.pinged("a1") == [0]
     assert await mailbox(world, lease.id) == ("withdrawn", None)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_ping_that_came_before_its_answer_is_followed_by_one_withdrawal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, seen: bool
+) -> None:
+    """A sibling was quick: the mailbox tells who came last; while it cannot be asked, once more is safe."""
+    async with open_world(tmp_path, houses=0, services=hearing) as world:
+        await world.start()
+        world.services = speaking
+        await world.start()
+        _, lease = await world.given("a1")
+        await world.forward(minutes=4)
+        answered, speaker = anyio.Event(), world.houses[1]
+        confirm = speaker.store.confirm
+
+        async def late(posts: Sequence[Post], now: int) -> list[Post]:
+            await answered.wait()
+            return await confirm(posts, now)
+
+        async def nowhere(stream: str, subject: str) -> str:
+            raise BusUnavailable
+
+        monkeypatch.setattr(speaker.store, "confirm", late)
+        if not seen:
+            monkeypatch.setattr(speaker.bus, "newest_id", nowhere)
+        world.live_until(world.clock.at + 60_000_000)
+        await until(lambda: len(world.pings("a1")) == 2)
+        await answers(world, lease.id)
+        assert await until_mailbox(world, lease.id) == ("withdrawn", None)
+        answered.set()
+        await until(lambda: not len(speaker.runtime.outbox))
+        await world.settle()
+        heard = [said.body["kind"] for said in world.on(f"ping.a1.{lease.id}")]
+        assert heard == ["ping", "ping", "withdrawn"] + ["withdrawn"] * (not seen)
