@@ -164,14 +164,14 @@ class Killer:
 
     async def _kill_server(self, down_s: float) -> None:
         async with self._server_lock:
-            pid = self.server.pid
-            if pid is None:
-                return
-            await self.server.kill()
-            if await self.server.exited() == -signal.SIGKILL:
-                self.counts.kills["server"] += 1
-            await asyncio.sleep(down_s)
-            await self.server.start()
+            await self._restart_server(down_s)
+
+    async def _restart_server(self, down_s: float) -> None:
+        await self.server.kill()
+        if await self.server.exited() == -signal.SIGKILL:
+            self.counts.kills["server"] += 1
+        await asyncio.sleep(down_s)
+        await self.server.start()
 
     async def _freeze_all(self) -> None:
         gap = sum(blow.pause_s for blow in self.plan.blows) / (len(self.plan.freezes) + 1)
@@ -200,18 +200,24 @@ class Killer:
             disk = self.disks[name]
             if not disk.own:
                 continue
-            disk.fill()
-            before = self.fleet.heard(FULL)
-            await asyncio.sleep(FULL_S)
-            if name == "store":  # there may be room left in its write-ahead log
-                await self._until_refused(before)
-            disk.free()
+            await (self._fill_store(disk) if name == "store" else self._fill_bus(disk))
             self.counts.full[name] += 1
-            if name == "bus":  # a server whose disk was full writes again after a restart
-                await self._kill_server(0.0)
 
-    async def _until_refused(self, before: int) -> None:
+    async def _fill_store(self, disk: Disk) -> None:
+        """Leave no room until somebody was refused: there may be some left in the write-ahead log."""
+        before = self.fleet.heard(FULL)
+        disk.fill()
+        await asyncio.sleep(FULL_S)
         await until(lambda: self.fleet.heard(FULL) > before, FULL_MAX_S, 0.2)
+        disk.free()
+
+    async def _fill_bus(self, disk: Disk) -> None:
+        """Leave no room for a while; a server whose disk was full writes again after a restart."""
+        async with self._server_lock:  # it could not start meanwhile
+            disk.fill()
+            await asyncio.sleep(FULL_S)
+            disk.free()
+            await self._restart_server(0.0)
 
     async def calm(self) -> None:
         """Undo whatever is still being done."""
