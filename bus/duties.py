@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
 ILL_S: Final = 1.0
+WORTH_PER_SECOND: Final = 4  # transactions a second that a capped duty needs at most
 
 
 class DutyLoop:
@@ -112,7 +113,7 @@ class DutyLoop:
         now = self._context.clock.monotonic()
         self._tokens = min(float(cap), self._tokens + (now - self._refilled) * cap)
         self._refilled = now
-        return int(self._tokens)
+        return int(self._tokens) if self._tokens >= self._worth(cap) else 0
 
     async def _pause_s(self) -> float:
         """Return how long until something is due; what is due already but held waits a tick."""
@@ -126,7 +127,13 @@ class DutyLoop:
 
     def _held_s(self) -> float:
         cap = self._duty.per_second_max
-        return TICK_S if cap is None or self._tokens >= 1 else min(TICK_S, 50 / cap)
+        if cap is None or self._tokens >= self._worth(cap):
+            return TICK_S
+        return min(TICK_S, (self._worth(cap) - self._tokens) / cap)
+
+    def _worth(self, cap: int) -> int:
+        """Return how many rows are worth a transaction at the cap: else each would hold a handful."""
+        return max(1, min(cap // WORTH_PER_SECOND, self._context.batch))
 
 
 class ChoreLoop:
