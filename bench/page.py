@@ -129,8 +129,6 @@ ready, idle, beats); the same figures for machines are in [results/bench.json](r
   until the last answer is committed; what answers cause (events, withdrawn pings) ours publishes
   meanwhile, the limit never. **command path**: the same answers asked by request, until the last reply; the
   limit is a bare subscriber that commits the same rows and then replies.
-- **command path**: agents who ask by request, 1 000 under way from another process; the limit is a bare
-  subscriber that commits the same rows for what has come, then replies.
 - **due → delivered**: the subscriber's clock at arrival minus the instant at which the row was due.
 - **Due at once, agents take 10 ms**: the same agents, who answer 10 ms after they were asked, beside two
   designs. Ours: the pinger in a process of its own, the agents on the bus, their answers stored there and
