@@ -56,9 +56,11 @@ imports: $(READY)
 
 verify: $(READY) ## Fail if a generated page is stale
 	@$(call quiet, $(BIN)/python -m rollcall.generate --check)
+	@$(call quiet, $(BIN)/python -m tests.guarantees --check)
 
 generate: $(READY) ## Write the generated pages again
 	@$(BIN)/python -m rollcall.generate
+	@$(BIN)/python -m tests.guarantees
 
 bench: $(READY) ## Measure, as ratios to the fastest known way; PARTS="ping ack" only those
 	@$(BIN)/python -m bench $(PARTS)
