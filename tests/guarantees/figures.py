@@ -42,7 +42,7 @@ def found_by(figures: Figures, checks: tuple[str, ...]) -> list[str]:
 
 def check_of(mutant: dict[str, Any]) -> str:
     """Return the check that found a planted fault; empty if none did."""
-    return str(mutant["breach"]).partition(":")[0] if mutant["seed"] is not None else ""
+    return str(mutant["breach"]).partition(":")[0]
 
 
 def breaches(figures: Figures, checks: tuple[str, ...]) -> int | None:
