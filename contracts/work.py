@@ -149,8 +149,13 @@ class View(Protocol):
         ...
 
     @property
-    def candidates(self) -> Sequence[Agent]:
-        """Agents that could take work, as earlier units left them."""
+    def candidates(self) -> Mapping[str, Agent]:
+        """Agents that could take work, as earlier units left them, by name in lower case."""
+        ...
+
+    @property
+    def main_agents(self) -> Mapping[str, Agent]:
+        """Those of the candidates that are main agents."""
         ...
 
     @property

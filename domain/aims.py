@@ -63,7 +63,7 @@ def _peer(draft: Draft, case: Case, step: PolicyStep) -> Aim:
 
 def _main(draft: Draft, case: Case, barred: frozenset[str]) -> Aim:
     """Turn to a main agent that can answer, whatever it is capable of and however much it holds."""
-    mains = [agent for agent in draft.candidates() if agent.kind == "main_agent"]
+    mains = draft.main_agents()
     if not mains:
         return Aim(None, None, "there is no main agent")
     reasons = {agent.name: _main_cannot(agent, case, barred) for agent in mains}

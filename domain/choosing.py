@@ -56,8 +56,9 @@ def score(agent: Agent) -> tuple[float, float, int]:
 
 def best(able: Iterable[Agent], draw: Callable[[], float]) -> Agent | None:
     """Return one of the best, by lot among equals."""
-    ranked = sorted(able, key=lambda agent: (*score(agent), agent.id))
-    ties = [agent for agent in ranked if score(agent) == score(ranked[0])]
+    ranked = [(score(agent), agent) for agent in able]
+    least = min((scored for scored, _ in ranked), default=None)
+    ties = sorted((agent for scored, agent in ranked if scored == least), key=lambda agent: agent.id)
     if len(ties) < 2:  # noqa: PLR2004
         return ties[0] if ties else None
     return ties[min(int(draw() * len(ties)), len(ties) - 1)]
@@ -67,10 +68,9 @@ def choose(
     task: Task, candidates: Iterable[Agent], excluded: frozenset[str], draw: Callable[[], float]
 ) -> Choice:
     """Choose a sub-agent; with nobody eligible the main agent that has room, present or not."""
-    everybody = list(candidates)
     reasons: dict[str, str] = {}
     able: dict[str, list[Agent]] = {"sub_agent": [], "main_agent": []}
-    for agent in everybody:
+    for agent in candidates:
         main = agent.kind == "main_agent"
         why = roomy(agent, excluded) if main else eligible(agent, task, excluded)
         if why is None:

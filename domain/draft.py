@@ -1,6 +1,6 @@
 """Composing several record changes into one `Changes`; reads see what was put before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 from msgspec import Struct
@@ -55,12 +55,7 @@ class Draft:
     def find_agent(self, name: str) -> Agent | None:
         """Return the agent as it stands now, if it is known here."""
         key = name.lower()
-        if key in self._agents:
-            return self._agents[key]
-        found = self.view.agents.get(key)
-        if found is not None:
-            return found
-        return next((agent for agent in self.view.candidates if agent.name.lower() == key), None)
+        return self._agents.get(key) or self.view.agents.get(key) or self.view.candidates.get(key)
 
     def agent(self, name: str) -> Agent:
         """Return the agent as it stands now."""
@@ -94,11 +89,19 @@ class Draft:
         return self._escalations.get(escalation_id) or self.view.escalations.get(escalation_id)
 
     def candidates(self) -> list[Agent]:
-        """Return whoever could take work, as they stand now, in a fixed order."""
-        names = {agent.name.lower() for agent in self.view.candidates}
+        """Return whoever could take work, as they stand now."""
+        return self._as_they_stand(self.view.candidates)
+
+    def main_agents(self) -> list[Agent]:
+        """Return the main agents, as they stand now, in the order in which they came."""
+        mains = [agent for agent in self._as_they_stand(self.view.main_agents) if agent.kind == "main_agent"]
+        return sorted(mains, key=lambda agent: agent.id)
+
+    def _as_they_stand(self, among: Mapping[str, Agent]) -> list[Agent]:
+        found = [self._agents.get(name, agent) for name, agent in among.items()]
         # whoever lost a lease in this very decision could take work too
-        names.update(name for name, agent in self._agents.items() if agent.active)
-        return sorted((self.agent(name) for name in names), key=lambda agent: agent.id)
+        found += [agent for name, agent in self._agents.items() if agent.active and name not in among]
+        return found
 
     def excluded(self, task_id: int) -> frozenset[str]:
         """Return in lower case who may not have the task again in its round."""

@@ -22,7 +22,7 @@ class Rehearsal:
         self.escalations: dict[int, Escalation] = dict(view.escalations)
         self.policies: dict[str, Policy] = dict(view.policies)
         self.barred: dict[int, frozenset[str]] = dict(view.excluded)
-        self.agents.update((agent.name.lower(), agent) for agent in view.candidates)
+        self.agents.update(view.candidates)
         self._last_id = INT_MAX // 2
 
     incarnation = "rehearsal"
@@ -34,9 +34,14 @@ class Rehearsal:
     task_ids: Mapping[str, int] = {}
 
     @property
-    def candidates(self) -> Sequence[Agent]:
+    def candidates(self) -> Mapping[str, Agent]:
         """Return everybody that is known; whoever has no room is kept out by the rules."""
-        return list(self.agents.values())
+        return self.agents
+
+    @property
+    def main_agents(self) -> Mapping[str, Agent]:
+        """Return the main agents."""
+        return {name: agent for name, agent in self.agents.items() if agent.kind == "main_agent"}
 
     @property
     def excluded(self) -> Mapping[int, frozenset[str]]:

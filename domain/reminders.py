@@ -68,4 +68,4 @@ def state_exhausted(draft: Draft, row: Assignment, why: str) -> None:
 
 
 def _mains(draft: Draft) -> list[str]:
-    return [agent.name for agent in draft.candidates() if agent.kind == "main_agent"]
+    return [agent.name for agent in draft.main_agents()]

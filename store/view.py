@@ -55,7 +55,8 @@ class UnitView:
         self.excluded: dict[int, frozenset[str]] = {}
         self.dependents: dict[int, tuple[int, ...]] = {}
         self.dependencies: dict[int, tuple[int, ...]] = {}
-        self.candidates: Sequence[Agent] = rows.candidates if needs.candidates else ()
+        self.candidates: Mapping[str, Agent] = rows.candidates if needs.candidates else {}
+        self.main_agents: Mapping[str, Agent] = rows.main_agents if needs.candidates else {}
         self.holds: Sequence[Hold] = life.holds if needs.clocks else ()
         self._gather(needs)
 

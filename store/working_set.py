@@ -117,8 +117,9 @@ class WorkingSet:
         self.excluded: dict[int, set[tuple[int, str]]] = {}
         self.dependents: dict[int, list[int]] = {}
         self.dependencies: dict[int, list[int]] = {}
-        self._able: dict[str, None] | None = None
-        self._candidates: tuple[Agent, ...] | None = None
+        self.candidates: dict[str, Agent] = {}  # once they were asked for: whoever could take work now
+        self.main_agents: dict[str, Agent] = {}  # of the candidates
+        self._weighing = False
         self._asked: dict[str, set[Key]] = {name: set() for name in LOADS}
         self._wanted: dict[str, list[Key]] = {name: [] for name in LOADS}
         self._company_of_tasks: list[str] = []
@@ -174,19 +175,10 @@ class WorkingSet:
 
     def load_candidates(self) -> Course[None]:
         """Load whoever could take work, once."""
-        if self._able is None:
-            self._able = {}
+        if not self._weighing:
+            self._weighing = True
             rows = yield Fetch(self._queries["load_candidates"])
             self.put_rows("agents", rows)
-            for row in rows:
-                self._weigh(str(row[KEY_PLACES["agents"]]).lower())
-
-    @property
-    def candidates(self) -> Sequence[Agent]:
-        """Whoever could take work now."""
-        if self._candidates is None:
-            self._candidates = tuple(self.agents[name] for name in self._able or ())
-        return self._candidates
 
     def raise_broken_agent(self, agent_id: int) -> None:
         """Raise what is wrong with the row of this id, if there is one that cannot be read."""
@@ -218,7 +210,7 @@ class WorkingSet:
             if before is None or _relations(table, before) != _relations(table, record):
                 self._follow(table, key, record)
             elif table == "agents":
-                self._candidates = None  # it stands among them as it was
+                self._weigh(str(key), record)  # it stands among the candidates as it was
         for task_id, depends_on in changes.dependencies:
             self._wait_for(depends_on, task_id)
 
@@ -308,7 +300,7 @@ class WorkingSet:
                 self.want("load_agents", (who.lower() for who in told if who is not None))
             case _:  # agents
                 self.agent_names[record.id] = str(key)
-                self._weigh(str(key))
+                self._weigh(str(key), record)
 
     def _follow_assignment(self, record: Assignment) -> None:
         self._want_one("load_tasks", record.task_id)
@@ -327,20 +319,19 @@ class WorkingSet:
         if held is not None:
             (held.discard if record.ended_at is not None else held.add)(record.id)
 
-    def _weigh(self, name: str) -> None:
+    def _weigh(self, name: str, agent: Agent) -> None:
         """Count an agent among the candidates or not, as it stands now."""
-        self._candidates = None
-        if self._able is None:
+        if not self._weighing:
             return
-        agent = self.agents.get(name)
-        if (
-            agent is not None
-            and agent.active
-            and (agent.leases < agent.capacity or agent.kind == "main_agent")
+        main = agent.kind == "main_agent"
+        for among, counts in (
+            (self.candidates, main or agent.leases < agent.capacity),
+            (self.main_agents, main),
         ):
-            self._able[name] = None
-        else:
-            self._able.pop(name, None)
+            if agent.active and counts:
+                among[name] = agent
+            else:
+                among.pop(name, None)
 
 
 _READERS = {

@@ -5,7 +5,7 @@ from msgspec import json, structs
 
 from contracts.errors import NotFoundError
 from contracts.messages import Ping
-from contracts.records import Policy
+from contracts.records import Agent, Policy
 from domain.draft import Draft
 from domain.machines import assignment_diagram, document, policy_diagram
 from domain.matrix import EVENTS
@@ -57,12 +57,13 @@ def test_candidates_are_found_by_name_and_known_as_they_stand(world: World) -> N
         agents = {}  # noqa: RUF012
 
         @property
-        def candidates(self) -> list:  # type: ignore[type-arg]
-            return [main]
+        def candidates(self) -> dict[str, Agent]:
+            return {"ruto": main}
 
     draft = Draft(world, world.now, actor="x", timers=world.timers)
     draft.put(structs.replace(draft.agent("a1"), active=False))
-    assert [agent.name for agent in draft.candidates()] == ["Ruto", "a1"]
+    assert {agent.name for agent in draft.candidates()} == {"Ruto", "a1"}
+    assert [agent.name for agent in draft.main_agents()] == ["Ruto"]
     view = Short.__new__(Short)
     assert Draft(view, 0, actor="x", timers=world.timers).find_agent("RUTO") is main
 

@@ -90,9 +90,18 @@ class World:
         return {task.key: task.id for task in self.tasks.values() if task.key is not None}
 
     @property
-    def candidates(self) -> list[Agent]:
-        able = (agent for agent in self.agents.values() if agent.active)
-        return [agent for agent in able if agent.leases < agent.capacity or agent.kind == "main_agent"]
+    def candidates(self) -> dict[str, Agent]:
+        able = {
+            name: agent
+            for name, agent in self.agents.items()
+            if agent.active and agent.leases < agent.capacity
+        }
+        return able | self.main_agents
+
+    @property
+    def main_agents(self) -> dict[str, Agent]:
+        mains = {name: agent for name, agent in self.agents.items() if agent.kind == "main_agent"}
+        return {name: agent for name, agent in mains.items() if agent.active}
 
     @property
     def excluded(self) -> dict[int, frozenset[str]]:

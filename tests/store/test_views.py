@@ -161,20 +161,44 @@ async def test_candidates_are_those_with_room_and_the_main_agents_as_earlier_uni
     seen: list[set[str]] = []
 
     def turn(view: View, _now: int) -> Changes:
-        seen.append({found.name for found in view.candidates})
+        seen.append({found.name for found in view.candidates.values()})
         free, full = view.agents["free"], view.agents["full"]
         return Changes(agents=(structs.replace(free, leases=1), structs.replace(full, leases=0)))
 
     needs = Needs(agents=("free", "full"), candidates=True)
 
     def look(view: View, _now: int) -> Changes:
-        seen.append({found.name for found in view.candidates})
+        seen.append({found.name for found in view.candidates.values()})
         return Changes()
 
     await do(store, unit(make), unit(turn, needs), unit(look, Needs(candidates=True)))
     assert seen == [{"free", "Ruto", "boss"}, {"full", "Ruto", "boss"}]
-    names = {found.name for found in (await get(store, Needs(candidates=True))).candidates}
+    names = {found.name for found in (await get(store, Needs(candidates=True))).candidates.values()}
     assert names == {"full", "Ruto", "boss"}
+
+
+async def test_a_candidate_is_seen_as_an_earlier_unit_left_it_and_the_main_agents_apart(
+    store: SqliteStore,
+) -> None:
+    await fill(store, 1)
+    await do(store, unit(Changes(agents=(agent(3, "Free"),))))
+
+    def turn(view: View, _now: int) -> Changes:
+        free, main = view.candidates["free"], view.main_agents["ruto"]
+        return Changes(agents=(structs.replace(free, successes=7), structs.replace(main, failures=9)))
+
+    seen: list[tuple[dict[str, int], dict[str, int]]] = []
+
+    def look(view: View, _now: int) -> Changes:
+        able, mains = view.candidates, view.main_agents
+        seen.append(
+            ({name: able[name].successes for name in able}, {name: mains[name].failures for name in mains})
+        )
+        return Changes()
+
+    needs = Needs(candidates=True)
+    await do(store, unit(look, needs), unit(turn, needs), unit(look, needs), unit(look))
+    assert seen == [({"free": 0, "ruto": 0}, {"ruto": 0}), ({"free": 7, "ruto": 0}, {"ruto": 9}), ({}, {})]
 
 
 async def test_who_gave_a_task_up_is_excluded_in_that_round_only(store: SqliteStore) -> None:
@@ -290,7 +314,7 @@ async def test_a_row_that_cannot_be_read_hurts_only_whoever_needs_it(store: Sqli
     sql(path, "UPDATE agents SET leases = 0")
     outcomes = await store.run([bump(1, note="x"), bump(2, note="x"), bump(3, note="x")], NOW)
     assert [type(found) for found in outcomes] == [Committed, Failed, Failed]
-    names = [found.name for found in (await get(store, Needs(candidates=True))).candidates]
+    names = [found.name for found in (await get(store, Needs(candidates=True))).candidates.values()]
     assert names == ["a1", "a2", "Ruto"]
     assert [
         found.id for found in await store.rows("list_tasks", status=None, agent=None, after=0, limit=9)
