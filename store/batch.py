@@ -27,6 +27,7 @@ _WRITTEN = tuple(
     name for name in Changes.__struct_fields__ if name not in {"answer", "casts", "wakes"}
 )  # what a unit that only reads may not return
 _LATE = 2**62  # sorts after every instant
+STEP_BACK_US = 10_000_000  # above what a transaction waits for its turn; below what a clock is set back by
 
 
 class _Done(Struct):
@@ -39,11 +40,11 @@ class _Done(Struct):
 class Batch:
     """Units of one transaction."""
 
-    def __init__(self, catalogue: Catalogue, life: Life, now: int) -> None:
+    def __init__(self, catalogue: Catalogue, life: Life) -> None:
         """Start with nothing loaded."""
         self._queries = catalogue
         self._life = life
-        self._now = now
+        self._now = life.now
         self._set = WorkingSet(catalogue)
         self._writer = Writer(catalogue, self._set, life)
         self._commands: dict[tuple[str, str], CommandRow] = {}
@@ -194,13 +195,20 @@ class Batch:
         )
 
 
-def load_life(catalogue: Catalogue, rng: Rng) -> Course[Life]:
-    """Load what the store knows about itself."""
+def load_life(catalogue: Catalogue, rng: Rng, now: int) -> Course[Life]:
+    """Load what the store knows about itself; `now` is the caller's, from before it had the file.
+
+    Whoever waited for the file may have read its clock before somebody who committed meanwhile. So that the
+    order of commits is the order of instants, the later one counts, unless the clock was set back.
+    """
+    latest = yield Fetch(catalogue["last_audit"])
+    last = latest[0][1] if latest else now
     meta = dict((yield Fetch(catalogue["get_meta"])))
     last_ids = dict((yield Fetch(catalogue["sequences"])))
     until = meta.get("answers_until")
     return Life(
         incarnation=meta["incarnation"],
+        now=last if now < last <= now + STEP_BACK_US else now,
         answers_until=None if until is None else int(until),
         last_ids=last_ids,
         rng=rng,
@@ -219,8 +227,8 @@ def transact(
     outcomes: list[Outcome] = []
     yield Mark("set", "batch")
     try:
-        life = yield from load_life(catalogue, rng)
-        outcomes = yield from Batch(catalogue, life, now).write(units, claimed, table)
+        life = yield from load_life(catalogue, rng, now)
+        outcomes = yield from Batch(catalogue, life).write(units, claimed, table)
     except StatementError as error:
         yield Mark("back", "batch")
         if len(units) == 1:
@@ -237,8 +245,8 @@ def look(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Cou
     """Do units that only read; one whose lookup the engine refuses fails alone."""
     outcomes: list[Outcome] = []
     try:
-        life = yield from load_life(catalogue, rng)
-        outcomes = yield from Batch(catalogue, life, now).read(units)
+        life = yield from load_life(catalogue, rng, now)
+        outcomes = yield from Batch(catalogue, life).read(units)
     except StatementError as error:
         if len(units) == 1:
             return [Failed(key=units[0].key, error=error)]
@@ -251,8 +259,8 @@ def look(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Cou
 def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[Outcome]]:
     """Claim what is due and decide it; a row that fails keeps nothing but its claim's version."""
     query = catalogue[claim.query]
-    life = yield from load_life(catalogue, rng)
-    given = {"now": now, "limit": claim.limit, "until": life.answers_until, **dict(claim.params)}
+    life = yield from load_life(catalogue, rng, now)
+    given = {"now": life.now, "limit": claim.limit, "until": life.answers_until, **dict(claim.params)}
     rows: list[Sequence[Any]] = yield Fetch(query, bound(query, given))
     if not rows:
         return []

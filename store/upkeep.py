@@ -173,7 +173,7 @@ def quarantine(catalogue: Catalogue, failed: Failed, now: int, rng: Rng) -> Cour
     if not rows:
         return Committed()
     identity, version = rows[0]
-    life = yield from load_life(catalogue, rng)
+    life = yield from load_life(catalogue, rng, now)
     post = Post(
         stream="DLQ",
         subject=subjects.dead_letter("rows", table),
@@ -182,7 +182,7 @@ def quarantine(catalogue: Catalogue, failed: Failed, now: int, rng: Rng) -> Cour
         created_at=now,
     )
     fact = _fact(AGGREGATES[table], identity, "quarantined", version, reason=reason)
-    return (yield from _state(catalogue, life, now, fact, post))
+    return (yield from _state(catalogue, life, fact, post))
 
 
 def bury(
@@ -192,7 +192,7 @@ def bury(
     gone: int = yield Write(catalogue["delete_post"], [(post.id, post.version)])
     if not gone:
         return Committed()  # replaced or buried meanwhile
-    life = yield from load_life(catalogue, rng)
+    life = yield from load_life(catalogue, rng, now)
     posts: tuple[Post, ...] = ()
     reason = "its dead letter was refused too"
     if letter is not None:
@@ -206,7 +206,7 @@ def bury(
         )
         posts = (stands_for,)
     fact = _fact("system", "outbox", "post_refused", 0, subject=post.subject, reason=reason)
-    return (yield from _state(catalogue, life, now, fact, *posts))
+    return (yield from _state(catalogue, life, fact, *posts))
 
 
 def release(catalogue: Catalogue, table: str, row: int, now: int, rng: Rng) -> Course[Committed]:
@@ -216,9 +216,9 @@ def release(catalogue: Catalogue, table: str, row: int, now: int, rng: Rng) -> C
     if not rows:
         return Committed()
     identity, version = rows[0]
-    life = yield from load_life(catalogue, rng)
+    life = yield from load_life(catalogue, rng, now)
     fact = _fact(AGGREGATES[table], identity, "put_back", version)
-    done = yield from _state(catalogue, life, now, fact)
+    done = yield from _state(catalogue, life, fact)
     return structs.replace(done, wakes=_WAKES[table])
 
 
@@ -229,8 +229,8 @@ def renew(catalogue: Catalogue, now: int, rng: Rng) -> Course[None]:
     yield Write(catalogue["forget_unsent_pings"], [()])
     yield Write(catalogue["forget_answers_until"], [()])
     yield Write(catalogue["forget_servers"], [()])
-    life = yield from load_life(catalogue, rng)
-    yield from _state(catalogue, life, now, _fact("system", "store", "restored", 0))
+    life = yield from load_life(catalogue, rng, now)
+    yield from _state(catalogue, life, _fact("system", "store", "restored", 0))
 
 
 def draw_incarnation(rng: Rng) -> str:
@@ -242,10 +242,10 @@ def _fact(aggregate: str, identity: object, event: str, version: int, **data: st
     return Fact(aggregate=aggregate, id=str(identity), event=event, version=version, actor=_ACTOR, data=data)
 
 
-def _state(catalogue: Catalogue, life: Life, now: int, fact: Fact, *posts: Post) -> Course[Committed]:
+def _state(catalogue: Catalogue, life: Life, fact: Fact, *posts: Post) -> Course[Committed]:
     """Write a fact and posts as a unit would."""
     writer = Writer(catalogue, WorkingSet(catalogue), life)
     unit = Unit(key=f"{fact.aggregate}:{fact.id}", needs=Needs(), decide=lambda _view, _now: Changes())
-    held = writer.accept(writer.prepare(unit, Changes(facts=(fact,), posts=posts), now))
+    held = writer.accept(writer.prepare(unit, Changes(facts=(fact,), posts=posts), life.now))
     yield from writer.flush()
     return Committed(posts=posts_of(held))

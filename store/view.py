@@ -24,6 +24,7 @@ class Life(Struct):
     """What the store knows about itself in this transaction, and the numbers it draws."""
 
     incarnation: str
+    now: int  # no earlier than what was committed before
     answers_until: int | None
     last_ids: dict[str, int]
     rng: Rng

@@ -43,8 +43,8 @@ INSERT INTO audit ({columns}) VALUES ({values});
 SELECT {columns} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: last_audit
--- The number of the latest change.
-SELECT seq FROM audit ORDER BY seq DESC LIMIT 1;
+-- The number of the latest change, and when it was.
+SELECT seq, at FROM audit ORDER BY seq DESC LIMIT 1;
 
 -- name: audit_of -> AuditRow
 -- The history of one thing.
