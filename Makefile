@@ -15,7 +15,7 @@ export NODE_USE_SYSTEM_CA := 1# npm trusts whom the machine trusts
 # Say nothing when all is well, everything when it is not.
 quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
 
-.PHONY: help demo up down test chaos check lint types imports verify generate bench fmt lock clean
+.PHONY: help demo up down test chaos simulate mutants check lint types imports verify generate bench fmt lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -40,6 +40,13 @@ test: $(READY) $(JS) ## Run the tests in parallel, and hold the coverage goals
 KILLS = 300
 chaos: $(READY) ## Kill, stop and fill real processes under load, and judge; KILLS=300, SEED=… replays a plan
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+N = 200
+simulate: $(READY) ## Run schedules in virtual time; N=200, SEED=1 is the first, N=1 SEED=17 replays one
+	@$(BIN)/python -m tests.simulation --count $(N) --seed $(or $(SEED),1)
+
+mutants: $(READY) ## Plant each fault in turn, until the simulator finds it
+	@$(BIN)/python -m tests.simulation --mutants
 
 check: lint types imports verify test ## All that a change must pass
 

@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 STOP_S: Final = 10.0
 DOOR_S: Final = 2.0
+WATCH_S: Final = 10.0
 LEFTOVERS_MAX: Final = 2_000  # the rest is the relay's
 
 
@@ -51,7 +52,9 @@ class Ports(Struct, frozen=True, kw_only=True):
     clock: Clock
     root: str
     streams: Callable[[str], str]  # PINGS to the stream's own name
-    ensure: Callable[[], Awaitable[Sequence[str]]]  # creates or repairs the topology; names what it created
+    ensure: Callable[
+        [], Awaitable[str]
+    ]  # makes the topology whole; returns the birth of the stream of events
     process: str  # unique to this process
     version: str
     batch: int = 500
@@ -121,6 +124,7 @@ class Runtime:
                 group.start_soon(self._publish, flushed)
                 group.start_soon(self._cast)
                 loops.start_soon(supervisor.keep, "pulse", self.pulse.run)
+                loops.start_soon(supervisor.keep, "topology", self._watch)
                 group.start_soon(self._send_leftovers)
                 await self.ports.bus.flush()
                 log.info("runtime.ready", services=[service.name for service in self.services])
@@ -145,9 +149,18 @@ class Runtime:
 
     async def ensure(self) -> None:
         """Create or repair the topology; a stream of events that is new is filled from the audit."""
-        created = await self.ports.ensure()
-        if self.ports.streams("EVENTS") in created:
-            await self.ports.ledger.begin_refill()
+        await self.ports.ledger.begin_refill(await self.ports.ensure())
+
+    async def _watch(self, stop: anyio.Event) -> None:
+        """Look now and then whether the topology is whole: a lost stream shows only when one writes to it."""
+        while not stop.is_set():
+            with anyio.move_on_after(WATCH_S):
+                await stop.wait()
+            if not stop.is_set() and self.ports.bus.connected:
+                try:
+                    await self.ensure()
+                except StoreFaultError as error:
+                    log.warning("store.fault", watching="topology", reason=str(error))
 
     async def _send_leftovers(self) -> None:
         """Send what an earlier life left in the outbox; what a sibling sends too repeats the same id."""

@@ -129,7 +129,8 @@ class DutyLoop:
         cap = self._duty.per_second_max
         if cap is None or self._tokens >= self._worth(cap):
             return TICK_S
-        return min(TICK_S, (self._worth(cap) - self._tokens) / cap)
+        # not for less than a millisecond: a clock that is not finer than the wait would never see its end
+        return min(TICK_S, max(0.001, (self._worth(cap) - self._tokens) / cap))
 
     def _worth(self, cap: int) -> int:
         """Return how many rows are worth a transaction at the cap: else each would hold a handful."""

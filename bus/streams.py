@@ -172,6 +172,17 @@ async def ensure(client: SafeClient, topology: Topology, replicas: int = 1) -> l
     return changes
 
 
+async def ready(client: SafeClient, topology: Topology) -> str:
+    """Make the topology whole, and return when its stream of events was created, as the server says.
+
+    A stream that was lost and made again has another birth: so it is known, whoever made it, and whatever
+    became of who did.
+    """
+    await ensure(client, topology)
+    found = await js_api(client, f"STREAM.INFO.{topology.name('EVENTS')}")
+    return str(found["created"])
+
+
 async def missing(client: SafeClient, topology: Topology) -> list[Change]:
     """Return what is missing, drifted or foreign, and touch nothing."""
     await check_server(client)

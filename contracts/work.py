@@ -326,8 +326,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def begin_refill(self) -> None:
-        """Note that the stream of events was lost: all of the audit has to be published again."""
+    async def begin_refill(self, born: str) -> None:
+        """Note when the stream of events was created; an unknown one has to be filled from the audit."""
         ...
 
     async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:

@@ -109,10 +109,6 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGe
             raise
         topology = streams.topology(settings.root)
 
-        async def ensure() -> list[str]:
-            changes = await streams.ensure(bus.client, topology)
-            return [change.what.removeprefix("stream ") for change in changes if change.kind == "created"]
-
         try:
             ports = Ports(
                 bus=bus,
@@ -120,7 +116,7 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGe
                 clock=SystemClock(),
                 root=settings.root,
                 streams=topology.name,
-                ensure=ensure,
+                ensure=lambda: streams.ready(bus.client, topology),
                 process=process,
                 version=version("rollcall"),
                 batch=settings.limits.batch,

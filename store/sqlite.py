@@ -90,9 +90,9 @@ class SqliteStore:
             raise ValueError(f"no row of {table!r} is ever quarantined")
         return await self._transact(lambda: upkeep.release(self._queries, table, row, now, self._rng))
 
-    async def begin_refill(self) -> None:
-        """Note that the stream of events was lost: all of the audit has to be published again."""
-        await self._transact(lambda: upkeep.begin_refill(self._queries))
+    async def begin_refill(self, born: str) -> None:
+        """Note that the stream of events is another than before: the audit has to be published again."""
+        await self._transact(lambda: upkeep.begin_refill(self._queries, born))
 
     async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:
         """Return the next events to publish again and the number of the last; None when there are none."""

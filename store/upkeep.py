@@ -116,11 +116,19 @@ def answered(catalogue: Catalogue, until: int, stamped: Stamp) -> Course[None]:
     yield Write(catalogue["set_meta"], [bound(catalogue["set_meta"], row)])
 
 
-def begin_refill(catalogue: Catalogue) -> Course[None]:
-    """Write that all events so far are to be published again; later ones go their usual way."""
+def begin_refill(catalogue: Catalogue, born: str) -> Course[None]:
+    """Write that all events so far are to be published again; later ones go their usual way.
+
+    The birth of the stream stands in the same transaction: who makes a stream may die before it is here.
+    """
+    noted = dict((yield Fetch(catalogue["get_meta"])))
+    if noted.get("events_born") == born:
+        return
     last = yield Fetch(catalogue["last_audit"])
     until = str(last[0][0] if last else 0)
-    yield Write(catalogue["set_meta"], [("refill_after", "0"), ("refill_until", until)])
+    yield Write(
+        catalogue["set_meta"], [("refill_after", "0"), ("refill_until", until), ("events_born", born)]
+    )
 
 
 def note_refill(catalogue: Catalogue, after: int) -> Course[None]:

@@ -127,7 +127,7 @@ def _create(server: MemoryServer, config: Config) -> Config:
             raise Refusal(400, 10_058, "stream name already in use with a different configuration")
         return _info(server, server.streams[name])
     _refuse_overlap(server, config)
-    server.streams[name] = MemoryStream(config)
+    server.streams[name] = MemoryStream(config, f"{timestamp(server.clock.now())} {server.number()}")
     return _info(server, server.streams[name])
 
 
@@ -157,7 +157,7 @@ def _info(server: MemoryServer, stream: MemoryStream) -> Config:
         "first_ts": timestamp(oldest.at_us if oldest else 0),
         "last_seq": stream.last_seq,
     }
-    return {"config": stream.config, "state": state}
+    return {"config": stream.config, "created": stream.created, "state": state}
 
 
 def _consumer_info(consumer: MemoryConsumer) -> Config:

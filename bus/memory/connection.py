@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -70,6 +71,7 @@ class MemoryBus:
         """Connect as soon as the server is up."""
         self.host = server
         self.name = name
+        self.context = contextvars.copy_context()  # what comes by it runs as its owner's
         self.life = 0  # how often the connection was lost
         self.dropped = 0
         self.cut_off = False
@@ -116,7 +118,7 @@ class MemoryBus:
         """Publish a core message, best effort."""
         await self.enter()
         lines = headers or NO_HEADERS
-        size = sendable(subject, data, lines, reply)
+        size = sendable(subject, data, lines)
         if not self._connected and self._held_bytes + size > PENDING_BYTES_MAX:
             raise BusUnavailable("too much is held already")
         self.send("publish", subject, size, partial(self.host.publish, subject, data, dict(lines), reply))
@@ -244,6 +246,10 @@ class MemoryBus:
         """Create or repair streams and consumers, as on a real server."""
         return await streams.ensure(cast("SafeClient", self.client), topology)
 
+    async def ready(self, topology: streams.Topology) -> str:
+        """Make the topology whole, and return when its stream of events was created."""
+        return await streams.ready(cast("SafeClient", self.client), topology)
+
     # what the server and the parts of the connection use
 
     @property
@@ -280,7 +286,7 @@ class MemoryBus:
         for delay in self.host.weather.fate(hop, subject, self.name):
             if delay:
                 self._sent_until = max(self._sent_until, loop.time() + delay)
-                loop.call_later(delay, self.host.take_late, self.host.life, call)
+                loop.call_later(delay, self.host.take_late, self.host.life, call, context=self.host.context)
             else:
                 call()
 

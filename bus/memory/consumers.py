@@ -6,6 +6,7 @@ Waits for an acknowledgement go by the running loop, as everything else that som
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
 from collections import deque
 from collections.abc import Callable
@@ -117,7 +118,10 @@ class MemoryConsumer:
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(when, self._ring) if self._running else None
+        self._timer = None
+        if self._running:
+            nobodys = contextvars.Context()  # not of whose request this happens to be
+            self._timer = asyncio.get_running_loop().call_at(when, self._ring, context=nobodys)
 
     def _ring(self) -> None:
         """Deliver again what was not settled in time."""

@@ -111,7 +111,7 @@ class MemoryPuller:
 
     def _ask(self, now: float) -> None:
         """Make sure that a request stands."""
-        if self._outstanding and not self._request.stands and now - self._heard_at >= SILENCE_S:
+        if self._outstanding and not self._request.stands and now >= self._heard_at + SILENCE_S:
             self._outstanding = 0
         if self._outstanding or now < self._ask_at:
             return
@@ -120,12 +120,12 @@ class MemoryPuller:
             return
         request = self._request = PullRequest(self, self._send, self._say_gone, self._batch)
         self._outstanding, self._heard_at = self._batch, now
-        self._link.send(
-            "pull",
-            f"{self._stream}.{self._durable}",
-            0,
-            lambda: self._link.host.ask(self._stream, self._durable, request),
-        )
+        self._link.send("pull", f"{self._stream}.{self._durable}", 0, partial(self._asked, request))
+
+    def _asked(self, request: PullRequest) -> None:
+        """Put a request to the server, which drops one that comes late, from somebody who is gone."""
+        if not self._closed and not self._link.abandoned:
+            self._link.host.ask(self._stream, self._durable, request)
 
     def _send(self, consumer: MemoryConsumer, stored: Stored, count: int) -> None:
         """Send a message here from the server."""

@@ -6,6 +6,7 @@ How to use it stands in `bus.memory`, which has the connections.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import random
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ class MemoryServer:
         self.weather: Weather = weather or Calm()
         self.taps: list[Callable[[Record], None]] = []
         self.streams: dict[str, MemoryStream] = {}
+        self.context = contextvars.Context()  # of its own timers: they are not of who asked for something
         self.up = True
         self.life = 1  # counts the starts
         self._rng = rng or random.Random(0)  # noqa: S311 - not a secret
@@ -119,7 +121,9 @@ class MemoryServer:
 
     def welcome(self, link: MemoryBus) -> None:
         """Let a connection come back in its time, if it can by then."""
-        asyncio.get_running_loop().call_later(self.weather.away_s(link.name), link.come_back)
+        asyncio.get_running_loop().call_later(
+            self.weather.away_s(link.name), link.come_back, context=link.context
+        )
 
     def forget_link(self, link: MemoryBus) -> None:
         """Drop what a connection listens to and asked for."""
@@ -225,7 +229,9 @@ class MemoryServer:
         delays = self.weather.fate(hop, subject, link.name)
         for delay in delays[:1] if hop == "push" else delays:
             if delay:
-                asyncio.get_running_loop().call_later(delay, link.if_same_life, link.life, arrive, *arguments)
+                asyncio.get_running_loop().call_later(
+                    delay, link.if_same_life, link.life, arrive, *arguments, context=link.context
+                )
             else:
                 arrive(*arguments)
 

@@ -93,9 +93,10 @@ def overlap(one: str, other: str) -> bool:
 class MemoryStream:
     """What is stored under some subjects."""
 
-    def __init__(self, config: Config) -> None:
-        """Start empty."""
+    def __init__(self, config: Config, created: str = "") -> None:
+        """Start empty; `created` tells it from another of its name."""
         self.config = config
+        self.created = created
         self.messages: dict[int, Stored] = {}  # in the order of their places
         self.last_seq = 0
         self.bytes = 0

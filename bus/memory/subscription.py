@@ -46,7 +46,7 @@ class MemorySubscription:
         self._arrived.append(message)
         if not self._called:
             self._called = True
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            asyncio.get_running_loop().call_soon(self._hand_over, context=self.link.context)
 
     def _hand_over(self) -> None:
         self._called = False

@@ -44,17 +44,13 @@ async def circle(server: MemoryServer, path: Path) -> AsyncIterator[Circle]:
     store = await open_store(path, durability="relaxed", now=clock.now())
     bus = await MemoryBus.open(server, name="house")
 
-    async def ensure() -> list[str]:
-        changes = await bus.ensure(topology)
-        return [change.what.removeprefix("stream ") for change in changes if change.kind == "created"]
-
     ports = Ports(
         bus=bus,
         ledger=store,
         clock=clock,
         root=ROOT,
         streams=topology.name,
-        ensure=ensure,
+        ensure=lambda: bus.ready(topology),
         process="house",
         version="0.0.0",
     )

@@ -166,7 +166,7 @@ PROMISES: Final = (
         "been handled.",
         decided=(15,),
         chaos=("nobody_robbed",),
-        simulation=("nobody_is_robbed",),
+        simulation=("nobody_is_robbed", "outages_count_against_nobody"),
         tests=(
             "scenarios/test_outages.py::test_an_answer_stored_in_time_counts_though_nobody_ran",
             "store/test_claims.py::test_deadlines_wait_for_answers_that_are_on_their_way",

@@ -157,7 +157,7 @@ async def test_a_lost_stream_is_filled_from_the_audit_page_by_page(store: Sqlite
     await fill(store, 1)
     await do(store, bump(note="x"))
     assert await store.refill_page(2) is None
-    await store.begin_refill()
+    await store.begin_refill("one")
     before = [post.message_id for post in await store.unsent(NOW + 1, 99)]
     await do(store, bump(note="published in its usual way"))
     filled: list[str] = []
@@ -169,16 +169,18 @@ async def test_a_lost_stream_is_filled_from_the_audit_page_by_page(store: Sqlite
     assert len(filled) == 3
     await store.refilled(3)  # said late, by one who filled beside us
     assert await store.refill_page(2) is None
+    await store.begin_refill("one")  # which is known, and full
+    assert await store.refill_page(2) is None
 
 
 async def test_a_refill_that_begins_while_another_ends_is_not_forgotten(store: SqliteStore) -> None:
-    await store.begin_refill()
+    await store.begin_refill("one")
     await store.refilled(2)
     page = store._look
 
     async def look_late(course: Any) -> Any:
         found = await page(course)
-        await store.begin_refill()
+        await store.begin_refill("another")
         return found
 
     store._look = look_late  # type: ignore[method-assign]
@@ -191,7 +193,7 @@ async def test_a_refill_that_begins_while_another_ends_is_not_forgotten(store: S
 
 async def test_there_is_nothing_to_fill_a_stream_with_when_the_audit_is_empty(store: SqliteStore) -> None:
     await store.forget("audit", NOW + 1, 9)
-    await store.begin_refill()
+    await store.begin_refill("one")
     assert await store.refill_page(9) is None
 
 

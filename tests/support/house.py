@@ -143,18 +143,13 @@ class House:
         store = await open_store(path, durability="relaxed", now=began, main_timeout_us=timers.accept_main_us)
         bus = await hand_bus(url, clock, name=name)
         topology = streams.topology(ROOT)
-
-        async def ensure() -> list[str]:
-            changes = await streams.ensure(bus.client, topology)
-            return [change.what.removeprefix("stream ") for change in changes if change.kind == "created"]
-
         ports = Ports(
             bus=bus,
             ledger=store,
             clock=clock,
             root=ROOT,
             streams=topology.name,
-            ensure=ensure,
+            ensure=lambda: streams.ready(bus.client, topology),
             process=name,
             version="0.0.0",
             hold_gap_us=hold_gap_us,

@@ -1,0 +1,45 @@
+"""Fifty schedules of the simulator, and faults that it must find; `make simulate` runs thousands."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SCHEDULES = 50
+PLANTED = {"reply_before_commit": 1, "never_withdrawn": 1, "holds_ignored": 6, "no_refill": 2}
+"""Some of the planted faults, each with a seed that finds it; `make mutants` goes through all of them."""
+
+
+def simulation(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+
+
+@pytest.mark.timeout(300)
+def test_no_schedule_breaks_a_promise() -> None:
+    done = simulation("--count", str(SCHEDULES), "--jobs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{SCHEDULES} schedules" in done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_seed_is_the_same_day_again() -> None:
+    first, second = (simulation("--seed", "9").stdout for _ in range(2))
+    assert first.splitlines()[:2] == second.splitlines()[:2]  # the plan, and a digest of all that was said
+    assert first.splitlines()[1] != simulation("--seed", "10").stdout.splitlines()[1]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mutant", sorted(PLANTED))
+def test_a_planted_fault_is_found(mutant: str) -> None:
+    done = simulation("--seed", str(PLANTED[mutant]), "--mutant", mutant)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
+    assert "broke off" not in done.stdout
