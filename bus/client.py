@@ -39,6 +39,7 @@ WAIT_S_MAX: Final = 5.0
 HEADER_LINE_BYTES: Final = len("NATS/1.0\r\n\r\n")
 KEYS_MAX: Final = 1_000
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+")  # narrower than the protocol: the rest goes the slower way
+_PLAIN: Final = re.compile(r"[!-~]+ [!-~]*")  # a subject and a reply: narrower than the protocol, as above
 _KEYS: Final[set[str]] = set()  # header names that were found in order before
 
 # The server stays connected after these; all its other complaints end the connection.
@@ -105,10 +106,9 @@ class SafeClient(Client):
     ) -> None:
         """Publish as `publish` does, in a third of the time; what is unusual in any way goes by `publish`."""
         head = _head(headers) if headers else b""
-        plain = len(f"{subject} {reply}".split()) == (2 if reply else 1)
         if (
             head is None
-            or not plain
+            or not _PLAIN.fullmatch(f"{subject} {reply}")
             or not self.is_connected
             or self._flush_queue is None
             or len(payload) + len(head) > self._max_payload

@@ -67,7 +67,8 @@ def restate(view: View, assignment_id: int, now: int, timers: Timers) -> Changes
         task = draft.task(row.task_id)
         draft.withdraw(after, task.agent if row.ended_at is not None else None)
     else:
-        draft.put(structs.replace(after, ping_at=now) if row.pings_enabled else after)
+        asks = row.pings_enabled and not row.quarantined  # else whoever puts the row back asks anew
+        draft.put(structs.replace(after, ping_at=now) if asks else after)
         draft.wake("pinger")
     return draft.changes()
 

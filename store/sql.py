@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from contracts import records, work
 from store import rows
+from store.errors import StatementError
 
 Engine = Literal["sqlite", "pg"]
 
@@ -87,10 +88,13 @@ def _query(name: str, arrow: str | None, kind: str | None, body: str, engine: En
 
 
 def narrowed(query: Query, columns: Sequence[str]) -> Query:
-    """Return an updating query that sets only these of its columns: an index of the others is not touched."""
+    """Return an updating query that sets only these of its columns: an index of the others is not touched.
+
+    Raises StatementError when one of them is none that the query ever sets.
+    """
     strange = set(columns) - set(query.changes)
     if strange:
-        raise ValueError(f"{query.name} never changes {', '.join(sorted(strange))}")
+        raise StatementError(f"{query.name} never changes {', '.join(sorted(strange))}")
     settings = ", ".join(f"{name} = :{name}" for name in columns)
     text, params = _numbered(_CHANGES.sub(settings, query.template), query.engine)
     return structs.replace(query, text=text, params=params, changes=tuple(columns))

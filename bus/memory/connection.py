@@ -118,7 +118,7 @@ class MemoryBus:
         """Publish a core message, best effort."""
         await self.enter()
         lines = headers or NO_HEADERS
-        size = sendable(subject, data, lines)
+        size = sendable(subject, data, lines, reply)
         if not self._connected and self._held_bytes + size > PENDING_BYTES_MAX:
             raise BusUnavailable("too much is held already")
         self.send("publish", subject, size, partial(self.host.publish, subject, data, dict(lines), reply))

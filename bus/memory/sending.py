@@ -51,9 +51,11 @@ class Batch:
             self.done.exception()
 
 
-def sendable(subject: str, data: bytes, lines: Mapping[str, str]) -> int:
+def sendable(subject: str, data: bytes, lines: Mapping[str, str], reply: str = "") -> int:
     """Return the size of a message, or raise Unsendable."""
     size = size_of(data, lines)
+    if reply and NOWHERE.search(reply):
+        raise Unsendable(f"reply {reply!r}")
     if NOWHERE.search(subject):
         raise Unsendable(f"subject {subject!r}")
     if not all(HEADER_KEY.fullmatch(key) for key in lines):

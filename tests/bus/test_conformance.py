@@ -158,11 +158,16 @@ async def test_what_can_never_be_sent_is_told_from_what_may_pass_later(site: Sit
         await bus.publish("x", b"x" * (limit - 10), headers={"key": "value"})
     with pytest.raises(Unsendable):
         await bus.publish("x", b"", headers={"a key": "value"})
-    for subject in ("a b", "", "a\nb"):
+    for subject in ("a b", "", "a\nb", "a ", "a\r\n", "\r\na"):
         with pytest.raises(Unsendable):
             await bus.publish(subject, b"")
         with pytest.raises(Unsendable):
             await bus.subscribe(subject, Seen())
+    for reply in ("r s", "r\r\n", "\nr"):
+        with pytest.raises(Unsendable):
+            await bus.publish("x", b"", reply=reply)
+    with pytest.raises(Unsendable):
+        await bus.publish("", b"", reply="r s")
     with pytest.raises(Unsendable):
         await bus.subscribe("a.>.b", Seen())
     assert await bus.rtt() < 5

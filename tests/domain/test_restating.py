@@ -59,6 +59,19 @@ def test_nobody_is_asked_by_a_task_that_does_not_ping(world: World) -> None:
     assert restated(world, lease.id) == []
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_quarantined_row_asks_nobody_and_stays_quarantined(world: World, *, answered: bool) -> None:
+    """Its mailbox is put right as far as that needs no clock; who puts the row back asks anew."""
+    if answered:
+        world.say("a1", Ack(attempt=1))
+    lease = world.lease("a1")
+    world.assignments[lease.id] = structs.replace(lease, quarantined="why", ping_at=None, deadline_at=None)
+    posts = restated(world, lease.id)
+    row = world.assignments[lease.id]
+    assert (row.quarantined, row.ping_at, row.deadline_at) == ("why", None, None)
+    assert [post.message_id.split(":")[0] for post in posts] == (["withdrawn"] if answered else [])
+
+
 def test_a_row_that_somebody_else_has_done_is_left(world: World) -> None:
     row = world.lease("a1")
     world.decide(pinging.restate, row.id, world.now, timers=world.timers)

@@ -198,6 +198,9 @@ class World:
             return
         assert row.end_reason is None
         assert len(running) == 1, "not the one clock of its status"
+        if row.quarantined:
+            assert (row.deadline_at, row.ping_at) == (None, None), "it is not out of the due columns"
+            return
         assert row.deadline_at is not None
         if row.status in ("waiting", "snoozed"):
             assert row.ping_at is None

@@ -30,6 +30,7 @@ from contracts.records import (
 )
 from contracts.work import Changes, Committed, Failed, Needs, Post
 from store.driver import ROWS_TOGETHER, _for_many
+from store.errors import StatementError
 from store.open import open_store
 from store.rows import CommandRow, binder, columns, reader
 from store.sql import Query, narrowed, queries
@@ -161,7 +162,7 @@ def test_only_plain_inserts_are_made_of_many_rows() -> None:
 
 
 def test_no_update_may_be_narrowed_to_what_it_never_writes() -> None:
-    with pytest.raises(ValueError, match="update_assignment never changes task_id"):
+    with pytest.raises(StatementError, match="update_assignment never changes task_id"):
         narrowed(queries("sqlite")["update_assignment"], ["note", "task_id"])
     assert narrowed(queries("pg")["update_policy"], ["steps"]).text == (
         "UPDATE policies SET steps = $1 WHERE name = $2 AND version = $3"

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from contracts.errors import NotAllowedNowError
-from contracts.records import Hold, Policy
+from contracts.records import Assignment, Hold, Policy
 from contracts.work import Changes, Committed, Failed, Needs, Unit, View
 from store.errors import StatementError, VersionConflictError
 from store.sqlite import SqliteStore
@@ -29,6 +29,11 @@ from tests.support.store import (
 )
 
 ANSWER = Hold(start_at=1, end_at=2)
+
+
+def moved(view: View) -> Assignment:
+    """Return a lease as if it could change its holder."""
+    return structs.replace(view.assignments[1], agent="Ruto")
 
 
 def raising(error: Exception) -> Unit:
@@ -72,6 +77,7 @@ async def test_what_throws_is_not_written_and_leaves_no_gap_in_the_audit(store: 
         unit(Changes(tasks=(task(50, priority=9),))),  # a CHECK
         unit(Changes(assignments=(lease(50, 1, "a1"),))),  # a second open lease
         unit(Changes(assignments=(lease(50, 77, "a1"),))),  # no such task
+        unit(lambda view, _now: Changes(assignments=(moved(view),)), Needs(assignments=(1,))),  # for good
         unit(remark("x", task_id=77)),
         unit(remark("\ud800")),  # no text
         unit(remark("n" * 10, task_id=2**64)),  # no 64-bit number
