@@ -205,7 +205,15 @@ class ListenerLoop:
         self._worker = worker
         self._casts = casts
         self._newest: dict[str, dict[str, Delivery]] = {}  # by who and which
+        self._since: int | None = None  # when the first of these came
+        self._writing_since: int | None = None  # and of those that are being written
         self._bell = anyio.Event()
+        context.pulse.ask(lambda: self.waiting_since)
+
+    @property
+    def waiting_since(self) -> int | None:
+        """When the first message came that is not written yet (microseconds)."""
+        return self._since if self._writing_since is None else self._writing_since
 
     @property
     def in_hand(self) -> int:
@@ -223,6 +231,8 @@ class ListenerLoop:
         if who not in self._newest and len(self._newest) >= BEATING_MAX:
             self._context.pulse.missed()
             return
+        if self._since is None:
+            self._since = delivery.at_us
         _keep(self._newest.setdefault(who, {}), which, delivery)
         self._bell.set()
 
@@ -246,14 +256,17 @@ class ListenerLoop:
     async def flush(self) -> None:
         """Hand over what has come."""
         taken, self._newest = self._newest, {}
+        self._writing_since, self._since = self._since, None
         try:
             await self._hand_over(taken)
         except StoreFaultError:
             for who, newer in self._newest.items():  # what the store could not take now it takes later
                 for which, delivery in newer.items():
                     _keep(taken.setdefault(who, {}), which, delivery)
-            self._newest = taken
+            self._newest, self._since = taken, self._writing_since
             raise
+        finally:
+            self._writing_since = None
 
     async def _hand_over(self, taken: dict[str, dict[str, Delivery]]) -> None:
         newest = [delivery for said in taken.values() for delivery in said.values()]

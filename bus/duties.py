@@ -76,9 +76,10 @@ class DutyLoop:
         claim = self._duty.claim(now)
         if not self._duty.hears:
             return claim
-        self._context.pulse.look()  # it may just have woken, before it has read what was said
-        heard = ("heard_since", self._context.pulse.hearing_since)
-        return structs.replace(claim, params=(*claim.params, heard))
+        pulse = self._context.pulse
+        pulse.look()  # it may just have woken, before it has read what was said
+        heard = (("heard_since", pulse.hearing_since), ("heard_until", pulse.heard_until(now)))
+        return structs.replace(claim, params=(*claim.params, *heard))
 
     async def _finish(self, claim: Claim, result: Committed | Failed) -> None:
         """Hand on what was done; a row that throws alone too leaves the due columns and stops nobody."""

@@ -12,10 +12,13 @@ import anyio
 import structlog
 
 from bus.api import BusError
+from contracts.codec import instant
 from contracts.records import Hold
 from contracts.work import Stamp, StoreFaultError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bus.api import Bus, Clock
     from contracts.work import Ledger
 
@@ -48,12 +51,28 @@ class Pulse:
         self._untold = False
         self._reached = True
         self._steps: list[Hold] = []
+        self._waiting: list[Callable[[], int | None]] = []
+        self._behind = False
         bus.on_reconnect(self._deaf)
 
     @property
     def hearing_since(self) -> int:
         """Since when this process has heard all that was said (microseconds); `look` moves it."""
         return self._hearing_since
+
+    def ask(self, waiting_since: Callable[[], int | None]) -> None:
+        """Ask this from now on: since when something that was heard waits to be written, if anything does."""
+        self._waiting.append(waiting_since)
+
+    def heard_until(self, now: int) -> int:
+        """Return up to when all that was heard is written too (microseconds), at most `now`."""
+        waiting = [at - 1 for ask in self._waiting if (at := ask()) is not None]
+        until = min([now, *waiting])
+        behind = now - until > PAUSE_S * 1e6
+        if behind != self._behind:
+            self._behind = behind
+            log.warning("hearing.behind" if behind else "hearing.caught_up", by_s=(now - until) / 1e6)
+        return until
 
     def missed(self) -> None:
         """Note that something that was said was not heard."""
@@ -70,8 +89,10 @@ class Pulse:
             if stepped_us > 0:
                 self._steps.append(Hold(start_at=wall - stepped_us, end_at=wall))
         connected, dropped = self._reached and self._bus.connected, self._bus.dropped
-        deaf = not connected or dropped != self._dropped or mono - last_mono > PAUSE_S
-        if deaf or abs(stepped_us) > STEP_S * 1e6:
+        paused = mono - last_mono > PAUSE_S
+        if paused:
+            log.warning("process.paused", for_s=round(mono - last_mono, 3), hears_since=instant(wall))
+        if paused or not connected or dropped != self._dropped or abs(stepped_us) > STEP_S * 1e6:
             self._hearing_since = wall
         self._dropped = dropped
         self._note_bus(connected=connected, mono=mono)
@@ -107,6 +128,18 @@ class Pulse:
 
     async def run(self, stop: anyio.Event) -> None:
         """Tell once a second, until `stop`."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, stop)
+            await self._tell_on(stop)
+
+    async def _watch(self, stop: anyio.Event) -> None:
+        """Look once a second and wait for nothing else: a store or a bus that is slow is no pause."""
+        while not stop.is_set():
+            self.look()
+            with anyio.move_on_after(STAMP_S):
+                await stop.wait()
+
+    async def _tell_on(self, stop: anyio.Event) -> None:
         while not stop.is_set():
             try:
                 await self.tell()

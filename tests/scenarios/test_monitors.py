@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from bus.service import Service
 from domain.timers import Timers
 from services.monitor import Monitor
 from tests.scenarios.test_presence import beat
 from tests.support.cable import Cable, cable
+from tests.support.held import Held
 from tests.support.house import all_services
 from tests.support.nats import until
 from tests.support.world import World, open_world
@@ -117,3 +120,27 @@ async def test_messages_that_were_dropped_are_beats_that_were_not_missed(world: 
     assert suspects(world) == []
     await world.forward(seconds=60)
     assert suspects(world) == ["a1"]
+
+
+async def test_beats_that_wait_for_the_store_were_not_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is judged past the first beat in hand."""
+    await join(world, "a1", "a2", "late")
+    await world.forward(seconds=80)
+    listener, store = world.house.runtime.listeners["hb.*"], Held(world, monkeypatch)
+    (duty,) = world.house.runtime.duties["monitor"]
+    world.live_until(world.clock.at + 8 * SECOND)
+    await world.bus.publish("rollcall.v1.hb.a1", b'{"session":"s1"}')
+    await until(lambda: bool(store.asked))
+    world.live_until(world.clock.at + SECOND)
+    await world.bus.publish("rollcall.v1.hb.a2", b'{"session":"s1"}')
+    await until(lambda: listener.in_hand == 1)
+    world.live_until(world.clock.at + 5 * SECOND)
+    await world.house.tell_the_time()
+    await duty.once()
+    assert suspects(world) == []
+    store.open()
+    await until(lambda: listener.waiting_since is None)
+    await world.forward(seconds=1)
+    assert suspects(world) == ["late"]

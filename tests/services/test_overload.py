@@ -1,8 +1,5 @@
 """Ten times too much: answers and beats are kept, new tasks are refused at once, memory has its bounds."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import anyio
 import msgspec
 import pytest
@@ -10,29 +7,12 @@ import pytest
 from bus.api import Incoming, Outgoing
 from contracts.errors import Problem
 from contracts.limits import SESSIONS_HEARD_MAX
+from tests.support.held import Held
 from tests.support.house import ROOT
 from tests.support.nats import until
 from tests.support.world import World
 
 BOUNDS = {"answer": 1_000, "order": 30, "work": 20, "look": 10}
-
-
-class Held:
-    """A store whose commits wait behind a gate, and what was asked of it."""
-
-    def __init__(self, world: World, patch: pytest.MonkeyPatch) -> None:
-        self._run = world.house.store.run
-        self._open = anyio.Event()
-        self.asked: list[list[str]] = []
-        patch.setattr(world.house.store, "run", self._later)
-
-    def open(self) -> None:
-        self._open.set()
-
-    async def _later(self, units: Sequence[Any], now: int) -> Any:
-        self.asked.append([unit.key for unit in units])
-        await self._open.wait()
-        return await self._run(units, now)
 
 
 class Crowd:

@@ -49,7 +49,7 @@ def ping(view: View, row_id: int, now: int) -> Changes:
     return Changes(assignments=(after,), pings=(history,), posts=(ping_post(row.id, after.attempt),))
 
 
-HEARD = (("misses", 3), ("heard_since", 0))  # by whoever has listened all the time
+HEARD = (("misses", 3), ("heard_since", 0), ("heard_until", NOW))  # by whoever has listened all the time
 PINGS = Claim(query="claim_pings", rows="assignments", decide=ping)
 
 
@@ -182,7 +182,10 @@ async def test_silent_agents_are_claimed_by_id_and_seen_by_name(store: SqliteSto
         names.append(found.name)
         return Changes(agents=(structs.replace(found, silent_at=None, suspect=True),))
 
-    await store.claim(Claim(query="claim_silent", rows="agents", decide=decide, params=HEARD), NOW)
+    behind = (*HEARD[:2], ("heard_until", NOW - 1))  # somebody who has not written yet what came since
+    quiet = Claim(query="claim_silent", rows="agents", decide=decide, params=behind)
+    assert await store.claim(quiet, NOW) == []
+    await store.claim(structs.replace(quiet, params=HEARD), NOW)
     assert names == ["Quiet"]
     assert (await get(store, Needs(agents=("quiet",)))).agents["quiet"].suspect
     assert await store.due_at("next_silent_at") == NOW + 1
