@@ -16,15 +16,17 @@ import structlog
 
 from bus import dead_letters
 from bus.api import BusError, BusTimeout, NoStream, Outgoing
+from bus.last_words import LastWords
 from bus.supervise import mend
 from contracts.codec import decode, instant, readable
 from contracts.messages import DeadLetter
 from contracts.work import Ledger, Post, StoreFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bus.api import Bus, Clock, Refused
+    from bus.last_words import Words
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +61,8 @@ class Outbox:
         self._ensure = ensure
         self._queue: deque[tuple[Post, str]] = deque()
         self._queued: set[tuple[int, int]] = set()  # (id, version) of what is in the queue
-        self._newest: dict[int, int] = {}  # the newest version of a slot's row that passes here
-        self._overtook: list[Post] = []  # confirmed after a newer word, which is not written yet
+        self._words = LastWords()
+        self._overtook: list[Post] = []  # perhaps the last word, and not the newest; not written yet
         self._tries = 0
         self._bell = anyio.Event()
         self._busy = False
@@ -77,8 +79,7 @@ class Outbox:
             if (post.id, post.version) not in self._queued:  # the relay finds again what waits here
                 self._queued.add((post.id, post.version))
                 self._queue.append((post, trace))
-                if post.slot is not None:
-                    self._newest[post.id] = max(post.version, self._newest.get(post.id, 0))
+                self._words.expect(post)
         if posts:
             self._bell.set()
 
@@ -135,6 +136,7 @@ class Outbox:
         for stream, entries in groupby(batch, key=lambda entry: entry[0].stream):
             posts = list(entries)
             items = [self.outgoing(post, trace) for post, trace in posts]
+            self._overtook += self._words.hand_over(post for post, _ in posts)
             refused = await self._bus.publish_batch(items, stream=self._stream_name(stream))
             lost = {refusal.index for refusal in refused}
             taken = [post for index, (post, _) in enumerate(posts) if index not in lost]
@@ -149,24 +151,26 @@ class Outbox:
         A newer word that passes here too goes out behind this one; one that a sibling wrote may have gone
         before: then the mailbox still holds this one.
         """
-        replaced = await self._ledger.confirm(posts, self._clock.now())
-        doubtful = [post for post in replaced if self._newest.get(post.id, 0) <= post.version]
-        self._forget(posts)
+        now = self._clock.now()
+        replaced = await self._ledger.confirm(posts, now)
+        await self._look_after(self._words.stored(posts, replaced, now - LATE_US))
+
+    async def _look_after(self, doubtful: Sequence[Words]) -> None:
+        """Have the newest word said again where the mailbox holds another, or may hold it."""
         async with anyio.create_task_group() as group:
-            for post in doubtful:
-                group.start_soon(self._look_after, post)
+            for words in doubtful:
+                group.start_soon(self._look, words)
         await self._restate()
 
-    async def _look_after(self, post: Post) -> None:
-        """Note a post that the mailbox still holds, or may hold."""
-        subject = f"{self._root}.{post.subject.removeprefix(INGEST)}"
+    async def _look(self, words: Words) -> None:
+        subject = f"{self._root}.{words[0].subject.removeprefix(INGEST)}"
         try:
-            newest = await self._bus.newest_id(self._stream_name(post.stream), subject)
+            newest = await self._bus.newest_id(self._stream_name(words[0].stream), subject)
         except BusError as error:
             log.debug("mailbox.unseen", subject=subject, reason=str(error))
-            newest = post.message_id
-        if newest == post.message_id:
-            self._overtook.append(post)
+            self._overtook += words
+        else:
+            self._overtook += [word for word in words if word.message_id == newest]
 
     async def _restate(self) -> None:
         """Write down whose newest word has to be said again."""
@@ -175,22 +179,17 @@ class Outbox:
             await self._ledger.restate(self._overtook, self._clock.now())
             self._overtook.clear()
 
-    def _forget(self, posts: Iterable[Post]) -> None:
-        for post in posts:
-            if self._newest.get(post.id) == post.version:
-                del self._newest[post.id]
-
     async def _refuse(self, post: Post, refusal: Refused) -> None:
         """Let a dead letter take the place of what the stream will never store; else it is sent for ever."""
         self.refused += 1
         log.error("post.refused", subject=post.subject, code=refusal.code, reason=refusal.reason)
+        await self._look_after(self._words.left_by(post))
         if refusal.code in ILL_STREAM:
             return  # the relay sends it again, when somebody has mended the stream
         letter = self._letter(post, refusal)
         if letter is None:
             log.critical("dead_letter.lost", subject=post.subject, reason=refusal.reason, body=post.body)
         buried = await self._ledger.bury(post, letter, self._clock.now())
-        self._forget([post])
         self.put(buried.posts)
 
     def _letter(self, post: Post, refusal: Refused) -> DeadLetter | None:
@@ -221,7 +220,8 @@ class Outbox:
             return batch
         current = {(post.id, post.version) for post in await self._ledger.current(late)}
         gone = {(post.id, post.version) for post in late} - current
-        self._forget(post for post in late if (post.id, post.version) in gone)
+        left = [self._words.end(post) for post in late if (post.id, post.version) in gone]
+        await self._look_after([words for words in left if words])
         return [entry for entry in batch if (entry[0].id, entry[0].version) not in gone]
 
     def outgoing(self, post: Post, trace: str = "") -> Outgoing:

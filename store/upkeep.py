@@ -6,9 +6,9 @@ from typing import Final
 from msgspec import structs
 
 from contracts import subjects
-from contracts.codec import encode, instant
+from contracts.codec import decode, encode, instant
 from contracts.events import event_post
-from contracts.messages import DeadLetter
+from contracts.messages import DeadLetter, Withdrawn
 from contracts.records import AuditRow, Hold
 from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Stamp, Unit
 from store.batch import Catalogue, load_life, records
@@ -33,7 +33,8 @@ def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[lis
     """Delete posts at the versions that were sent; one that was replaced meanwhile stays.
 
     Returns those that were replaced. One that somebody else has confirmed at this very version was not: of a
-    ping the history tells; of a withdrawal nobody does, and it is taken for replaced.
+    ping the history tells; of a withdrawal nobody does, and it is taken for replaced: `restate` sees that
+    it says what holds.
     """
     slots = [post for post in posts if post.slot is not None]
     replaced: list[Post] = []
@@ -58,8 +59,18 @@ def _replaced(catalogue: Catalogue, slots: Sequence[Post], standing_: Sequence[P
 
 
 def restate(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[None]:
-    """Mark assignments whose mailbox may not hold the newest word."""
-    yield Write(catalogue["mark_restates"], [(now, post.assignment_id) for post in posts])
+    """Mark assignments whose mailbox may hold one of these words last, where another is the newest."""
+    query = catalogue["mark_restates"]
+    yield Write(query, [bound(query, {"now": now, **_said(post)}) for post in posts])
+
+
+def _said(post: Post) -> dict[str, object]:
+    """Return what a word of a mailbox says: which attempt asks, or how an assignment that owes nothing is."""
+    said: dict[str, object] = {"assignment_id": post.assignment_id, "attempt": post.attempt or 0}
+    if post.attempt is not None:
+        return said | {"status": "", "end_reason": ""}
+    withdrawn = decode(post.body, Withdrawn, bytes_max=len(post.body))
+    return said | {"status": withdrawn.status, "end_reason": withdrawn.end_reason or ""}
 
 
 def standing(catalogue: Catalogue, posts: Sequence[Post]) -> Course[list[Post]]:

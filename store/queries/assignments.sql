@@ -39,8 +39,13 @@ RETURNING id, ping_at, {columns};
 SELECT ping_at FROM assignments WHERE ping_at IS NOT NULL ORDER BY ping_at LIMIT 1;
 
 -- name: mark_restates
--- The word that was sent last is not the newest: the pinger has to say it again.
-UPDATE assignments SET restate_at = :now, version = version + 1 WHERE id = :assignment_id;
+-- The word that was sent last is not the newest: the pinger has to say it again, unless it would say the same.
+-- :attempt is that of a ping, else 0; :status and :end_reason are those of a withdrawal, else empty.
+UPDATE assignments SET restate_at = :now, version = version + 1
+WHERE id = :assignment_id AND NOT CASE
+    WHEN attempt > answered_attempt AND status IN ('pending', 'acknowledged') THEN attempt = :attempt
+    ELSE status = :status AND COALESCE(end_reason, '') = :end_reason
+END;
 
 -- name: claim_restates -> Assignment
 -- Take the leases whose newest word has to be said again.

@@ -54,6 +54,7 @@ class Gate:
         self._open = anyio.Event()
         self._open.set()
         self.waiting = 0
+        self.losing = 0  # that many PubAcks of the mailbox
         patch.setattr(house.bus, "publish_batch", self._publish_batch)
 
     def close(self) -> None:
@@ -68,7 +69,11 @@ class Gate:
         if stream == "ROLLCALL_PINGS":
             self.waiting += len(items)
             await self._open.wait()
-        return await self._publish(items, stream=stream, timeout_s=timeout_s)
+        refused = await self._publish(items, stream=stream, timeout_s=timeout_s)
+        if stream == "ROLLCALL_PINGS" and self.losing:
+            self.losing -= 1
+            raise BusUnavailable
+        return refused
 
 
 async def overtaken(world: World, patch: pytest.MonkeyPatch) -> tuple[int, Gate]:
@@ -88,9 +93,9 @@ async def overtaken(world: World, patch: pytest.MonkeyPatch) -> tuple[int, Gate]
     return lease.id, gate
 
 
-async def answers(world: World, lease: int) -> None:
-    """Answer the second ping, and wait for nothing but the reply."""
-    reply = await world.raw("cmd.agent.a1.ack", b'{"assignment":%d,"attempt":2}' % lease)
+async def answers(world: World, lease: int, attempt: int = 2) -> None:
+    """Answer a ping, and wait for nothing but the reply."""
+    reply = await world.raw("cmd.agent.a1.ack", b'{"assignment":%d,"attempt":%d}' % (lease, attempt))
     assert b'"accepted":true' in reply.data
 
 

@@ -103,7 +103,7 @@ async def test_what_was_confirmed_in_its_place_was_not_replaced(store: SqliteSto
 
 async def test_a_word_that_was_overtaken_is_due_to_be_said_again(store: SqliteStore) -> None:
     await fill(store, 2)
-    await store.restate([ping_post(2, None)], NOW + 1)
+    await store.restate([ping_post(2, 1)], NOW + 1)
     assert await store.due_at("next_restate_at") == NOW + 1
     seen: list[int] = []
 
