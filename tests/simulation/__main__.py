@@ -2,20 +2,27 @@
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+import structlog
+
 from tests.simulation.counts import NEEDED
 from tests.simulation.mutants import BY_NAME, MUTANTS
+from tests.simulation.outage import Back, outage
 from tests.simulation.runner import verdicts
 from tests.simulation.world import Verdict
 
 WITHIN: Final = 200  # schedules in which a planted fault must be found
+OVERDUE: Final = 10_000
 SHOWN: Final = 20
 
 
@@ -72,8 +79,10 @@ def _schedules(args: argparse.Namespace) -> int:
     never = [name for name in NEEDED if not moments[name]] if args.count >= WITHIN else []
     for name in never:
         print(f"never happened: {name}")
+    back = _outage() if args.count >= WITHIN else None
     _write(
         args.results,
+        outage=None if back is None else msgspec.to_builtins(back),
         command=f"make simulate N={args.count} SEED={args.seed}",
         schedules=args.count,
         broken=[verdict.seed for verdict in broken],
@@ -83,6 +92,17 @@ def _schedules(args: argparse.Namespace) -> int:
         moments=dict(moments),
     )
     return 1 if broken or never else 0
+
+
+def _outage() -> Back:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with tempfile.TemporaryDirectory(prefix="rollcall-outage-") as folder:
+        back = outage(Path(folder), OVERDUE)
+    print(
+        f"after 3 h without services: {back.overdue} overdue, {back.steps} steps in {back.seconds:.0f} s "
+        f"of virtual time, at most {back.steps_each_max} step and {back.pings_each_max} ping each"
+    )
+    return back
 
 
 def _tell(verdict: Verdict, mutant: str | None) -> None:

@@ -20,6 +20,7 @@ from bus.memory import MemoryBus
 from bus.service import Service
 from contracts.work import StoreFaultError
 from domain.timers import Timers
+from rollcall.settings import Limits
 from services.assigner import Assigner
 from services.cleanup import Cleanup
 from services.escalator import Escalator
@@ -62,8 +63,8 @@ def services(names: Sequence[str], timers: Timers) -> list[Service]:
     """Return the services of these names."""
     known: dict[str, Callable[[], Service]] = {
         "assigner": lambda: Assigner(timers=timers),
-        "pinger": lambda: Pinger(timers=timers, pings_per_second=500),
-        "escalator": lambda: Escalator(timers=timers, steps_per_second=500),
+        "pinger": lambda: Pinger(timers=timers, pings_per_second=Limits().pings_per_second),
+        "escalator": lambda: Escalator(timers=timers, steps_per_second=Limits().steps_per_second),
         "monitor": lambda: Monitor(timers=timers),
         "cleanup": Cleanup,
         "relay": Relay,

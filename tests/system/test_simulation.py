@@ -3,9 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from rollcall.settings import Limits
+from tests.simulation.outage import outage
+
+OVERDUE = 2_000
 SCHEDULES = 50
 PLANTED = {"reply_before_commit": 1, "never_withdrawn": 1, "holds_ignored": 6, "no_refill": 2}
 """Some of the planted faults, each with a seed that finds it; `make mutants` goes through all of them."""
@@ -43,3 +48,12 @@ def test_a_planted_fault_is_found(mutant: str) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout
     assert "broke off" not in done.stdout
+
+
+@pytest.mark.timeout(120)
+def test_three_hours_without_services_cost_one_step_and_one_ping_each(tmp_path: Path) -> None:
+    back = outage(tmp_path, OVERDUE)
+    assert (back.overdue, back.steps) == (OVERDUE, OVERDUE)
+    assert (back.steps_each_max, back.pings_each_max) == (1, 1)
+    assert back.seconds <= OVERDUE / Limits().steps_per_second + 5  # at the cap, and not above it
+    assert back.seconds >= OVERDUE / Limits().steps_per_second - 2
