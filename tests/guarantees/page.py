@@ -134,6 +134,12 @@ def _simulation(run: dict[str, Any]) -> Iterator[str]:
     yield f"| schedules | {run['schedules']:,} |"
     yield f"| with a broken promise | {_broken_seeds(run['broken'])} |"
     yield f"| tasks, commands | {run['tasks']:,}, {run['commands']:,} |"
+    if back := run.get("outage"):
+        yield (
+            f"| 3 h without services, {back['overdue']:,} overdue | {back['steps']:,} steps in "
+            f"{back['seconds']:.0f} s of virtual time, at most {back['steps_each_max']} step and "
+            f"{back['pings_each_max']} ping each |"
+        )
     yield "\nHow often the hard moments came; a set of schedules in which one never did proves nothing:\n"
     yield "| moment | times |\n|---|---|"
     for moment, times in sorted(run["moments"].items(), key=lambda item: (-item[1], item[0])):
