@@ -26,7 +26,6 @@ DEATHS: Final = {
 }
 DELAY_S_MAX: Final = 2.5
 CORE_HOPS: Final = ("publish", "deliver")
-STREAM_HOPS: Final = ("store", "puback", "settle", "push", "pull")
 
 
 class DrawnFate:
@@ -86,7 +85,7 @@ class DrawnFate:
         if hop == "settle" and self.struck(faults.lost):
             self.counts["ack to the bus lost"] += 1
             return ()
-        if self.struck(faults.delayed):
+        if hop != "store" and self.struck(faults.delayed):  # a connection stores in the order of sending
             self.counts["message delayed"] += 1
             return (self._later(),)
         return AT_ONCE
