@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from bus.api import BusTimeout, BusUnavailable, ConsumerGone, NoResponders, Unsendable
 from bus.client import PENDING_BYTES_MAX, Access, SafeClient, connect, jittered, js_api, own_errors
 from bus.embedded import EmbeddedServer
-from tests.support.nats import connected, server, until
+from tests.support.nats import server, until
 
 INFO = b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"headers":true}\r\n'
 
