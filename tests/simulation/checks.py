@@ -182,12 +182,12 @@ def pings_keep_their_pace(seen: Evidence) -> Iterator[str]:
 
 def _said_late(seen: Evidence, number: int, before: Row, after: Row) -> bool:
     """Tell whether an older word came after a ping, or may have, so that it had to be said again (ADR 16)."""
-    unknown = any(
-        ping["assignment_id"] == number
-        and ping["attempt"] < after["attempt"]
-        and ping["published_at"] is None
+    earlier = [
+        ping
         for ping in seen.tables["pings"]
-    )
+        if ping["assignment_id"] == number and ping["attempt"] < after["attempt"]
+    ]
+    unknown = any((ping["published_at"] or seen.now) - ping["sent_at"] > TICK_US for ping in earlier)
     return unknown or any(
         message.stream == "PINGS"
         and message.subject.endswith(f".{number}")
