@@ -28,14 +28,6 @@ class Stored(Struct, frozen=True):
     at_us: int
 
 
-class Heard(Struct, frozen=True):
-    """What a plain subscriber to everything heard."""
-
-    subject: str
-    data: bytes
-    at_us: int
-
-
 class Evidence:
     """Everything that the checks may look at."""
 
@@ -46,7 +38,6 @@ class Evidence:
         history: History,
         stored: Sequence[Stored],
         standing: Mapping[str, Sequence[Stored]],
-        heard: Sequence[Heard],
         now: int,
         timers: Timers,
         outages: Sequence[tuple[int, int]] = (),
@@ -63,7 +54,6 @@ class Evidence:
         self.history = history
         self.stored = stored
         self.standing = standing
-        self.heard = heard
         self.now = now
         self.timers = timers
         self.outages = outages

@@ -13,7 +13,7 @@ from tests.simulation.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.simulation.house import SimHouse
+    from tests.simulation.house import Moment, SimHouse
 
 DOUBLE_OWNERS: Final = (
     "SELECT task_id FROM assignments WHERE ended_at IS NULL GROUP BY task_id HAVING count(*) > 1"
@@ -43,7 +43,7 @@ class DrawnFate:
         """Tell whether something of these odds happens now."""
         return self.rough and odds > 0 and self.dice.random() < odds
 
-    def dies(self, house: SimHouse, moment: str) -> bool:
+    def dies(self, house: SimHouse, moment: Moment) -> bool:
         """Tell whether the process dies at this moment."""
         odds = {
             "step": self.faults.killed_anywhere,

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import anyio
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ROOT = "rollcall.v1"
 TOPOLOGY = streams.topology(ROOT)
-Moment = str  # before_commit, committed, before_publish, published
+Moment = Literal["step", "committed", "before_publish", "published"]
 
 
 class Fate(Protocol):
@@ -100,10 +100,7 @@ class SimHouse:
         self.process = Process(name)
         self.process.state = "dead"
         self.store: SqliteStore | None = None
-        self.bus: Bus | None = None
-        self.stopping = anyio.Event()
         self.ended_badly: Exception | None = None
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -114,10 +111,9 @@ class SimHouse:
         self.life += 1
         self.process = Process(f"{self.name}.{self.life}")
         self.process.on_step = self._step
-        self.stopping = anyio.Event()
         context = contextvars.copy_context()
         context.run(PROCESS.set, self.process)
-        self._task = loop.create_task(self._live(), context=context)
+        loop.create_task(self._live(), context=context)
 
     def _step(self) -> None:
         if self.fate.dies(self, "step"):
@@ -132,12 +128,6 @@ class SimHouse:
         if self.store is not None:
             self.store.abandon()
             self.store = None
-
-    async def stop(self) -> None:
-        """End it as SIGTERM does."""
-        self.stopping.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=60)
 
     async def moment(self, name: Moment) -> None:
         """Go on, or die here: whoever waits for this never hears of it."""
@@ -173,7 +163,7 @@ class SimHouse:
             open_link=partial(SimLink.begin, self),
         )
         raw = await self._connected()
-        self.bus = bus = cast("Bus", SimBus(self, raw))
+        bus = cast("Bus", SimBus(self, raw))
         ports = Ports(
             bus=bus,
             ledger=store,
@@ -185,10 +175,7 @@ class SimHouse:
             version="0.0.0",
             hold_gap_us=round(GAP_S * 1e6),
         )
-        await Runtime(services(self.names, self.timers), ports).run(self.stopping)
-        await bus.drain()
-        self.store = None
-        await store.close()
+        await Runtime(services(self.names, self.timers), ports).run(anyio.Event())
 
 
 class SimLink(InlineLink):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bus import streams
 from bus.memory import MemoryBus, MemoryServer, Record
-from tests.simulation.evidence import Heard, Stored
+from tests.simulation.evidence import Stored
 
 if TYPE_CHECKING:
     import random
@@ -44,7 +44,6 @@ class Net:
         self.server = MemoryServer(clock, weather=weather, rng=dice)
         self.server.taps.append(self._note)
         self.stored: list[Stored] = []
-        self.heard: list[Heard] = []
         self.again = 0  # deliveries of what had been settled
         self._settled: set[tuple[str, int]] = set()
         self._links: dict[str, MemoryBus] = {}
@@ -117,5 +116,3 @@ class Net:
             self._settled.add((record.stream, record.seq))
         elif record.kind == "pulled":
             self.again += (record.stream, record.seq) in self._settled
-        elif record.kind == "heard":
-            self.heard.append(Heard(record.subject, bytes(record.data), record.at_us))

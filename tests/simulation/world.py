@@ -238,7 +238,6 @@ def _judge(world: World) -> Verdict:
         history=world.history,
         stored=world.net.stored,
         standing={short: world.net.standing(short) for short in ("PINGS", "EVENTS", "ACKS")},
-        heard=world.net.heard,
         now=world.clock.now(),
         timers=world.plan.timers,
         outages=world.bus_outages,
