@@ -45,7 +45,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many schedules")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--mutant", choices=sorted(BY_NAME), help="plant one fault")
+    parser.add_argument(
+        "--mutant", choices=sorted(BY_NAME), help="plant one fault, and stop when it is found"
+    )
     parser.add_argument("--mutants", action="store_true", help="plant each fault in turn, until it is found")
     parser.add_argument("--results", type=Path, help="write the results here, as JSON")
     parser.add_argument("--log", default="critical", help="level of the services' own log")
@@ -67,6 +69,8 @@ def _schedules(args: argparse.Namespace) -> int:
         if verdict.breaches:
             broken.append(verdict)
             _tell(verdict, args.mutant)
+            if args.mutant is not None:
+                break  # it is found
         elif args.count == 1:
             print(verdict.told, verdict.digest, sep="\n")
     took = time.monotonic() - began

@@ -12,8 +12,9 @@ from tests.simulation.outage import outage
 
 OVERDUE = 2_000
 SCHEDULES = 50
-PLANTED = {"reply_before_commit": 1, "never_withdrawn": 1, "holds_ignored": 6, "no_refill": 2}
-"""Some of the planted faults, each with a seed that finds it; `make mutants` goes through all of them."""
+WITHIN = 60
+PLANTED = ("reply_before_commit", "never_withdrawn", "holds_ignored", "no_refill")
+"""Some of the planted faults; `make mutants` goes through all of them."""
 
 
 def simulation(*words: str) -> subprocess.CompletedProcess[str]:
@@ -42,9 +43,9 @@ def test_a_seed_is_the_same_day_again() -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("mutant", sorted(PLANTED))
+@pytest.mark.parametrize("mutant", PLANTED)
 def test_a_planted_fault_is_found(mutant: str) -> None:
-    done = simulation("--seed", str(PLANTED[mutant]), "--mutant", mutant)
+    done = simulation("--mutant", mutant, "--count", str(WITHIN), "--jobs", "2")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout
     assert "broke off" not in done.stdout
