@@ -20,7 +20,6 @@ from msgspec import Struct, structs
 import domain.answers
 import domain.assignment
 import domain.clocks
-import domain.escalation
 import domain.leases
 import domain.pinging
 import services.relay
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 Request = Fetch | Write | Mark
 Perform = Callable[[sqlite3.Connection, Request], Any]
+NEVER_US: Final = 2**62
 BETWEEN_S: Final = 0.2  # how long a careless await inside a transaction leaves the door open
 
 
@@ -235,13 +235,15 @@ def _ended_may_speak(row: Assignment, event: Any) -> str:
 
 
 _TARGET = target
-_RUNNING = domain.clocks.running
+_LIFE = batch.load_life
 _PUT = put_agent
 
 
-def _answers_ignored(row: Assignment, view: Any, now: int, timers: Any) -> Any:
-    clock = _RUNNING(row, view, now, timers)
-    return None if clock is None else structs.replace(clock, judged_at=clock.due_at)
+def _all_handled(*given: Any) -> Any:
+    """Believe that no answer waits on the bus."""
+    life = yield from _LIFE(*given)
+    life.answers_until = NEVER_US
+    return life
 
 
 def _catching_up(row: Assignment, attempt: int, now: int, timers: Any) -> int | None:
@@ -335,7 +337,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "answers_ignored",
         "a clock is judged though answers lie unhandled",
-        (_patch(domain.escalation, "running", _answers_ignored),),
+        (_patch(batch, "load_life", _all_handled),),
     ),
     Mutant(
         "one_message_id",
