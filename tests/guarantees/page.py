@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ def _short(promise: Promise, figures: Figures) -> Iterator[str]:
     if broken is not None:
         yield f"kills: **{broken:,} broken**" if broken else "kills: 0 broken"
     if figures.simulation is not None and promise.simulation:
-        yield f"simulator: {_broken_schedules(figures.simulation)}"
+        yield f"simulator: {_broken_schedules(figures.simulation, promise.simulation)}"
     goals = [figure for figure in measured(figures, promise.bench) if "reached" in figure]
     if missed := sum(not figure["reached"] for figure in goals):
         yield f"load: **{missed} of {len(goals)} goals missed**"
@@ -69,9 +69,11 @@ def _short(promise: Promise, figures: Figures) -> Iterator[str]:
         yield "tests; no run yet"
 
 
-def _broken_schedules(run: dict[str, Any]) -> str:
-    broken = len(run["broken"])
-    return f"**{broken:,} schedules broken**" if broken else "0 broken"
+def _broken_schedules(run: dict[str, Any], checks: Sequence[str]) -> str:
+    """Tell in how many schedules this promise was broken; one that broke off says nothing good of any."""
+    judged = {*checks, "ended"}
+    broken = sum(not judged.isdisjoint(failed) for failed in run["broken"].values())
+    return f"**broken in {broken:,} of {run['schedules']:,}**" if broken else "0 broken"
 
 
 def _promise(promise: Promise, figures: Figures) -> Iterator[str]:
@@ -146,8 +148,9 @@ def _simulation(run: dict[str, Any]) -> Iterator[str]:
         yield f"| {moment} | {times:,} |"
 
 
-def _broken_seeds(seeds: list[int]) -> str:
-    return f"**{len(seeds):,}** (seeds {', '.join(map(str, seeds))})" if seeds else "0"
+def _broken_seeds(broken: dict[str, list[str]]) -> str:
+    told = (f"seed {seed}: {', '.join(f'`{check}`' for check in checks)}" for seed, checks in broken.items())
+    return f"**{len(broken):,}** ({'; '.join(told)})" if broken else "0"
 
 
 def _mutants(run: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SIMULATION: dict[str, Any] = {
     "command": "make simulate N=2000 SEED=1",
     "schedules": 2000,
-    "broken": [],
+    "broken": {},
     "tasks": 31_000,
     "commands": 250_000,
     "seconds": 1800,
@@ -59,6 +59,11 @@ def get(root: Path, name: str) -> dict[str, Any]:
 
 def text(root: Path) -> str:
     return page(read(root / "docs" / "results"))
+
+
+def row(root: Path, says: str) -> str:
+    """Return the line of the first table about the promise that says so."""
+    return next(line for line in text(root).splitlines() if line.startswith("| ") and says in line)
 
 
 def part(root: Path, heading: str) -> str:
@@ -117,9 +122,20 @@ def test_a_check_that_the_last_run_did_not_know_is_not_claimed(root: Path) -> No
 
 
 def test_a_broken_schedule_is_told_with_its_seed(root: Path) -> None:
-    put(root, "simulation", SIMULATION | {"broken": [17, 99]})
-    assert "simulator: **2 schedules broken**" in text(root)
-    assert "**2** (seeds 17, 99)" in part(root, "The simulator")
+    broken = {"17": ["one_owner"], "99": ["nothing_is_late", "one_owner"]}
+    put(root, "simulation", SIMULATION | {"broken": broken})
+    owner, late, other = (row(root, says) for says in ("one open assignment", "two ticks", "gets the same"))
+    assert "simulator: **broken in 2 of" in owner
+    assert "simulator: **broken in 1 of" in late
+    assert "simulator: 0 broken" in other
+    assert "**2** (seed 17: `one_owner`; seed 99: `nothing_is_late`, `one_owner`)" in part(
+        root, "The simulator"
+    )
+
+
+def test_a_schedule_that_broke_off_speaks_for_nothing(root: Path) -> None:
+    put(root, "simulation", SIMULATION | {"broken": {"17": ["ended"]}})
+    assert "simulator: **broken in 1 of" in row(root, "gets the same")
 
 
 def test_planted_faults_stand_with_the_check_that_found_them(root: Path) -> None:

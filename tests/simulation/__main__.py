@@ -89,7 +89,7 @@ def _schedules(args: argparse.Namespace) -> int:
         outage=None if back is None else msgspec.to_builtins(back),
         command=f"make simulate N={args.count} SEED={args.seed}",
         schedules=args.count,
-        broken=[verdict.seed for verdict in broken],
+        broken={verdict.seed: verdict.checks() for verdict in sorted(broken, key=lambda found: found.seed)},
         tasks=tasks,
         commands=answers,
         seconds=round(took),

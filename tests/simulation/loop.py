@@ -120,7 +120,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def run_in_executor(self, *_: Any) -> Any:  # type: ignore[override] # whatever it is given
         """Refuse: what a thread does, no seed repeats."""
-        raise NotImplementedError("no threads in the simulator")
+        raise RuntimeError("no threads in the simulator")
 
     def _write_to_self(self) -> None:
         """There is nobody to wake: all is done on one thread."""

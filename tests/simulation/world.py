@@ -45,6 +45,10 @@ class Verdict(Struct, kw_only=True):
     tasks: int
     answers: int
 
+    def checks(self) -> list[str]:
+        """Name the checks that failed, or `ended` if it did not come to its end."""
+        return sorted({breach.partition(":")[0] for breach in self.breaches})
+
 
 class World:
     """Everything that runs in one schedule."""
