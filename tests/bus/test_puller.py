@@ -13,7 +13,7 @@ from bus.api import Incoming, Outgoing
 from bus.client import js_api
 from bus.nats import NatsBus
 from bus.puller import StandingPuller, pulled
-from tests.support.nats import Server, connected, ready, until
+from tests.support.nats import Server, ready, until
 
 ACKS = "ROLLCALL_ACKS"
 
@@ -76,21 +76,12 @@ async def test_take_waits_no_longer_than_asked_and_takes_no_more(tmp_path: Path)
             assert await puller.take(10, expires_s=0.02) == []
 
 
-async def test_close_gives_back_what_is_not_settled(tmp_path: Path) -> None:
-    async with ready(tmp_path) as (nats, bus, _), connected(nats.url) as other:
-        first = await bus.pull(ACKS, "answers", batch=100)
-        await put(bus, *(b"%d" % n for n in range(10)))
-        done, *_ = await take(first, 5)
-        await until(lambda: first.pending() == 5)
-        done.ack()
-        await first.close()
-        await first.close()
-        second = await other.pull(ACKS, "answers", batch=100)
-        again = await take(second, 9)
-        assert sorted(message.data for message in again) == [b"%d" % n for n in range(1, 10)]
-        assert {message.delivered for message in again} == {2}
+async def test_the_connection_forgets_a_puller_that_was_closed(tmp_path: Path) -> None:
+    async with ready(tmp_path) as (_, bus, _):
+        puller = await bus.pull(ACKS, "answers", batch=100)
+        assert len(bus.client.on_back) == 1
+        await puller.close()
         assert bus.client.on_back == []
-        await second.close()
 
 
 async def test_no_answer_is_doubt_and_not_a_deletion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
