@@ -270,7 +270,10 @@ def run_programs(url: str) -> tuple[int, str, int]:
         assert tap.stderr is not None
         assert "watching" in tap.stderr.readline()
         tap.send_signal(signal.SIGINT)
-        return wrong.returncode, wrong.stderr, tap.wait(20)
+        try:
+            return wrong.returncode, wrong.stderr, tap.wait(20)
+        finally:
+            tap.kill()  # one that did not hear it is not waited for
 
 
 async def test_the_program_itself_ends_with_the_same_codes(bus: Bus) -> None:
