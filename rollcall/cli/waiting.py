@@ -57,9 +57,10 @@ async def _until_due(caller: Caller, operation: Operation, params: Struct, wait_
     clock = asyncio.get_running_loop().time
     ends = clock() + wait_s
     async with wire.line(caller.settings, caller.name, lasting=True) as line:
+        line.on_back.append(rung.set)
         await line.listen(subjects.ping(caller.name, 0).replace(".0", ".*"), lambda _message: rung.set())
         data = await _first(line, operation, caller, params)
-        while (left := ends - clock()) > 0 and not _due(data):
+        while (left := ends - clock()) > 0 and not (data and _due(data)):
             try:
                 async with asyncio.timeout(min(left, ASK_AGAIN_S)):
                     await rung.wait()
@@ -67,16 +68,20 @@ async def _until_due(caller: Caller, operation: Operation, params: Struct, wait_
                 pass
             rung.clear()
             data = await _again(line, operation, caller, params) or data
+    if data is None:
+        raise wire.silent(params, caller.timeout_s)
     return data
 
 
-async def _first(line: Any, operation: Operation, caller: Caller, params: Struct) -> bytes:
-    """Ask; a service that does not answer at all ends the command."""
+async def _first(line: Any, operation: Operation, caller: Caller, params: Struct) -> bytes | None:
+    """Ask; a service that does not answer at all ends the command, a connection that was lost does not."""
     from rollcall.cli import wire
 
     for number in range(wire.TRIES):
         if data := await _again(line, operation, caller, params, failing=number == 0):
             return data
+        if line.losses:
+            return None
     raise wire.silent(params, caller.timeout_s)
 
 
@@ -89,7 +94,7 @@ async def _again(
     except TimeoutError:
         return None
     except Failed:
-        if failing:
+        if failing and not line.losses:
             raise
         return None
     return answer

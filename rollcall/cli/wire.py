@@ -36,16 +36,27 @@ class RefusedError(Exception):
 
 
 class Line:
-    """A connection, and what the server complained about."""
+    """A connection, what the server complained about, and how often it was lost."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self.client = client
         self.settings = settings
         self.complaints: list[str] = []
+        self.losses = 0
+        self.on_back: list[Callable[[], None]] = []
 
     async def note(self, error: Exception) -> None:
         """Keep a complaint; it explains a later silence."""
         self.complaints.append(str(error))
+
+    async def note_lost(self) -> None:
+        """Count a loss: what was asked then may never be answered."""
+        self.losses += 1
+
+    async def note_back(self) -> None:
+        """Tell that the connection stands again."""
+        for tell in self.on_back:
+            tell()
 
     def forbidden(self) -> str:
         """Return the server's word that we lack a permission, if it said so."""
@@ -111,6 +122,8 @@ async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncG
                 name=f"rollcall-cli-{who}",
                 inbox_prefix=f"_INBOX_{subjects.name(who)}",
                 error_cb=found.note,
+                disconnected_cb=found.note_lost,
+                reconnected_cb=found.note_back,
                 allow_reconnect=lasting,
                 max_reconnect_attempts=1,  # the first connect would never give up with -1
                 reconnect_time_wait=1 if lasting else 0,

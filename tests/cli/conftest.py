@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import pytest
 from click.testing import CliRunner, Result
 from nats.aio.client import Client
@@ -18,6 +19,7 @@ from rollcall.cli.root import root
 from tests.support.nats import Server, server
 
 Command = Callable[..., Coroutine[Any, Any, Result]]
+SILENCE = b"silence"  # stands for the end of the time that a command gives
 
 
 class Bus:
@@ -36,7 +38,7 @@ class Bus:
         self.back.set()
 
     def answer(self, verb: str, *answers: Any) -> None:
-        """Give these answers in turn, the last one for ever: JSON, bytes, an error, or None for silence."""
+        """Give these answers in turn, the last for ever: JSON, bytes, an error, or None for none at all."""
         self.answers[verb] = list(answers)
 
     async def listen(self) -> None:
@@ -96,6 +98,20 @@ async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
         yield made
         with suppress(OSError):  # of the connection to a server that was killed
             await client.close()
+
+
+@pytest.fixture(autouse=True)
+def _silence_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the answer SILENCE end a request as the end of its time does: no answer has to beat a clock."""
+    request = Client.request
+
+    async def told(self: Client, *arguments: Any, **named: Any) -> Msg:
+        reply = await request(self, *arguments, **named)
+        if reply.data == SILENCE:
+            raise nats.errors.TimeoutError
+        return reply
+
+    monkeypatch.setattr(Client, "request", told)
 
 
 @pytest.fixture
