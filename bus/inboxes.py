@@ -123,7 +123,7 @@ class InboxLoop:
 
     def _delivery(self, message: Incoming) -> Delivery:
         tokens = tuple(subjects.split(message.subject, self._context.root))
-        return Delivery(tokens, message.data, message.at_us, message.reply)
+        return Delivery(tokens, message.data, message.at_us, message.reply, message.seq)
 
     def _settle(self, message: Incoming, delivery: Delivery, result: Committed, traced: str) -> None:
         message.ack()

@@ -77,6 +77,7 @@ class Delivery(Struct, frozen=True):
     data: bytes
     at_us: int  # the bus's time for stored messages, else the runtime's
     reply: str = ""
+    seq: int = 0  # a stored message's place in its stream
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):

@@ -72,13 +72,23 @@ class Pinger(Struct, frozen=True, kw_only=True):
         if answer.incarnation is None:
             missing = {"incarnation": "missing"}
             raise InvalidError("name the incarnation of the ping that you answer", fields=missing)
-        return self._unit(subjects.name(agent), _number(assignment), answer, delivery.at_us)
+        place = f"@{delivery.seq}.{delivery.at_us}"  # no command id can look so
+        return self._unit(
+            subjects.name(agent), _number(assignment), answer, answer.command_id or place, delivery.at_us
+        )
 
     def _asked(self, request: Request) -> Unit:
-        return self._unit(request.identity, request.params.assignment, request.params, None)
+        answer = request.params
+        return self._unit(request.identity, answer.assignment, answer, answer.command_id, None)
 
-    def _unit(self, agent: str, assignment: int, answer: messages.Answer, at: int | None) -> Unit:
-        """Return the unit of an answer; a stored one counts at the bus's time, never later than now."""
+    def _unit(
+        self, agent: str, assignment: int, answer: messages.Answer, known_as: str | None, at: int | None
+    ) -> Unit:
+        """Return the unit of an answer, done once for what it is known as.
+
+        A stored one counts at the bus's time, never later than now; without a command id it is known by its
+        place in the stream: delivered again it must not be done again.
+        """
 
         def decide(view: View, now: int) -> Changes:
             said_at = now if at is None else min(at, now)
@@ -93,7 +103,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
             ),
             decide=decide,
             actor=f"agent:{agent}",
-            command=_command(agent, assignment, answer),
+            command=_command(agent, assignment, answer, known_as),
             refusals=("assignment", str(assignment)),
         )
 
@@ -108,13 +118,13 @@ def _awaited(answer: messages.Answer) -> tuple[str, ...]:
     return (answer.who,) if isinstance(answer, messages.Wait) and answer.who else ()
 
 
-def _command(agent: str, assignment: int, answer: messages.Answer) -> CommandKey | None:
+def _command(agent: str, assignment: int, answer: messages.Answer, known_as: str | None) -> CommandKey | None:
     """Name the command, whichever door it came by."""
-    if answer.command_id is None:
+    if known_as is None:
         return None
     kind = type(answer).__struct_config__.tag
     body = structs.asdict(answer) | {"kind": kind, "assignment": assignment}
-    return CommandKey(f"agent:{agent}", answer.command_id, digest(body))
+    return CommandKey(f"agent:{agent}", known_as, digest(body))
 
 
 class _Named(Struct):

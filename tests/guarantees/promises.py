@@ -286,9 +286,9 @@ NOT_PROMISED: Final = """\
 - **Exactly once on the wire.** Events and stream answers come at least once. After a batch of unknown
   outcome what is still true is sent again; the bus drops repeats of one message id for an hour, and a
   reader can do the same by the id.
-- **Once, without a `command_id`.** An answer without one may be handled again when the bus delivers it
-  again: a `wait` that comes again after its `resume` begins another wait. With one it is answered from the
-  record, for 24 hours.
+- **Once, without a `command_id`, when it is sent again.** What the bus delivers again is answered from the
+  record for 24 hours, with an id of its own or without. What its sender says again without one is another
+  answer: a `wait` that is sent again after its `resume` begins another wait.
 - **That nothing late is heard.** While several processes send, a ping may pass its own answer. The newest
   word follows within a tick. If the sender is killed in those milliseconds, the late ping stays in the
   mailbox for up to two ping intervals; `sync` tells the truth at all times.

@@ -7,7 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
+from bus.api import Incoming
 from contracts.views import AssignmentView
+from tests.support.nats import until
 from tests.support.world import Refused, World
 
 LATE = ["ack", "snooze", "progress", "complete"]
@@ -106,6 +108,30 @@ async def test_a_repeated_answer_is_effective_once(world: World, door: str) -> N
         outcomes = {json.dumps(heard.body) for heard in world.on(f"answer.a1.{lease.id}")}
         assert len(outcomes) == 1
         assert len(world.on(f"answer.a1.{lease.id}")) == 3
+
+
+async def test_an_answer_without_an_id_that_the_bus_delivers_again_is_not_done_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait whose settlement was lost comes again after its resume: it must not put the lease to sleep."""
+    task, lease = await world.given("a1")
+    handled: list[Incoming] = []
+
+    def forget(message: Incoming) -> None:
+        handled.append(message)
+
+    with monkeypatch.context() as careless:
+        careless.setattr(Incoming, "ack", forget)
+        await world.leaves("a1", "wait", lease, on="human")
+        await until(lambda: bool(handled))
+    await world.leaves("a1", "resume", lease)
+    await until(lambda: len(world.on(f"answer.a1.{lease.id}")) == 2)
+    handled[0].nak()
+    await world.settle()
+    waited, resumed, again = (heard.body for heard in world.on(f"answer.a1.{lease.id}"))
+    assert (waited["status"], resumed["status"], again) == ("waiting", "acknowledged", waited)
+    assert (await world.lease(task)).status == "acknowledged"
+    assert len(world.events("waiting", lease.id)) == 1
 
 
 async def test_one_answer_by_both_doors_is_effective_once(world: World) -> None:
