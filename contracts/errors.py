@@ -165,6 +165,12 @@ class UnavailableError(RollcallError):
     code, status, retryable = "unavailable", 503, True
 
 
+class NobodyAnswersError(UnavailableError):
+    """No service takes this now: nothing of it was done."""
+
+    code = "nobody_answers"
+
+
 class InternalError(RollcallError):
     """Rollcall failed to handle this; it was recorded."""
 

@@ -20,6 +20,8 @@ FILE: Final = "rollcall.toml"
 FILE_BYTES_MAX: Final = 256 * 1024
 _PREFIX: Final = "ROLLCALL_"
 _VARIABLES: Final = {variable(name): name for name in KEYS}
+_OF_AGENTS: Final = {"ROLLCALL_CONFIG", "ROLLCALL_SESSION", "ROLLCALL_SOCKET"}
+"""Variables that are no settings: where those are, and what the process of an agent is told of itself."""
 _CLOSE: Final = 0.75  # how alike a name must be to be suggested
 
 
@@ -109,14 +111,14 @@ def _flat(tree: dict[str, Any], prefix: str, origin: str) -> Iterator[tuple[str,
 
 def _from_environ(environ: Mapping[str, str]) -> Iterator[Found]:
     for name in sorted(environ):
-        if not name.startswith(_PREFIX) or name == "ROLLCALL_CONFIG":
+        if not name.startswith(_PREFIX) or name in _OF_AGENTS:
             continue
         if key := _VARIABLES.get(name):
             yield key, environ[name], name
         elif (key := _VARIABLES.get(name.removesuffix("_FILE"), "")) and KEYS[key].kind == "secret":
             yield key, _secret(name, Path(environ[name])), name
         else:
-            raise ConfigError(f"unknown variable {name[:80]}{_meant(name, [*_VARIABLES, 'ROLLCALL_CONFIG'])}")
+            raise ConfigError(f"unknown variable {name[:80]}{_meant(name, [*_VARIABLES, *_OF_AGENTS])}")
 
 
 def _from_flags(flags: Mapping[str, str]) -> Iterator[Found]:

@@ -234,6 +234,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.state_dir / "nats.url"
 
     @property
+    def doors_dir(self) -> Path:
+        """Where `rollcall up` has the sockets of the agents."""
+        return self.state_dir / "agents"
+
+    @property
     def store_path(self) -> Path:
         """The file of the SQLite store."""
         named = self.store.url.removeprefix("sqlite:///")

@@ -14,6 +14,7 @@ import structlog
 from bus import embedded
 from bus.api import BusError
 from bus.embedded import EmbeddedServer
+from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.wiring import SERVICES, runtime
@@ -30,7 +31,11 @@ def up(settings: Settings) -> int:
 
 async def _up(settings: Settings) -> int:
     async def work(stop: anyio.Event) -> None:
-        async with _bus(settings, stop) as url, runtime(SERVICES, settings, url) as actors:
+        async with (
+            _bus(settings, stop) as url,
+            runtime(SERVICES, settings, url) as actors,
+            fleet_doors(settings.doors_dir, actors.ports),
+        ):
             await actors.run(stop, ready=lambda: _say_ready(url, settings))
 
     return await until_stopped(work)

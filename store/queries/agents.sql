@@ -52,6 +52,10 @@ RETURNING name, version;
 -- The active agents, or all, by name.
 SELECT {columns} FROM agents WHERE active OR :all ORDER BY name_key;
 
+-- name: active_names
+-- Who is active, by name: each of them has a door.
+SELECT name FROM agents WHERE active ORDER BY name_key LIMIT :limit;
+
 -- name: tally_agents -> Tally
 -- How many active agents are in which status.
 SELECT status AS name, count(*) AS count FROM agents WHERE active GROUP BY status ORDER BY status;
