@@ -19,6 +19,7 @@ from contracts.errors import (
     UnavailableError,
 )
 from contracts.operations import ALL, Operation
+from rollcall.cli.tree import is_object, object_of
 from rollcall.door.http import Answer, Request
 
 PATH: Final = "/api/v1/agent/"
@@ -107,9 +108,9 @@ def identified(operation: Operation, body: bytes) -> bytes:
         fields: Any = msgspec.json.decode(body or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedError(f"not readable as JSON: {type(error).__name__}") from error
-    if operation.query or not isinstance(fields, dict) or fields.get("command_id") is not None:
+    if operation.query or not is_object(fields) or object_of(fields).get("command_id") is not None:
         return body or b"{}"
-    return msgspec.json.encode({**fields, "command_id": str(uuid.uuid4())})
+    return msgspec.json.encode(object_of(fields) | {"command_id": str(uuid.uuid4())})
 
 
 def answer_of(reply: Incoming) -> Answer:
