@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from contracts.errors import ConflictError, InvalidError, NobodyEligibleError, NotFoundError
-from contracts.operations.answers import HandoffResult
+from contracts.operations.answers import HandoffParams, HandoffResult
 from contracts.operations.tasks import AssignResult
 from contracts.records import ENDED_TASKS, Agent, Assignment, Task
 from contracts.work import Changes, View
@@ -127,24 +127,14 @@ def _somebody(task: Task, chosen: Choice) -> Agent:
     return chosen.agent
 
 
-def handoff(
-    view: View,
-    now: int,
-    assignment_id: int,
-    to: str | None,
-    *,
-    agent: str,
-    timers: Timers,
-    reason: str | None = None,
-    cause: str | None = None,
-) -> Changes:
+def handoff(view: View, now: int, params: HandoffParams, *, agent: str, timers: Timers) -> Changes:
     """Offer an agent's assignment to another; with nobody eligible nothing changes."""
-    draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=cause)
-    row = held(draft, assignment_id, agent)
+    draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=params.command_id)
+    row = held(draft, params.assignment, agent, incarnation=params.incarnation, session=params.session)
     refuse_ended(draft, row)
     target(row, "handoff")
-    task = draft.task(row.task_id)
-    receiver = _receiver(draft, task, row, to)
+    task, reason = draft.task(row.task_id), params.reason
+    receiver = _receiver(draft, task, row, params)
     end_lease(draft, row, "handoff", holder=receiver.name, why=because("handed off", reason))
     why = because(f"offered by {row.agent}", reason)
     lease = open_lease(draft, task, draft.agent(receiver.name), why, continued(row, offered_by=row.agent))
@@ -152,10 +142,15 @@ def handoff(
     return draft.changes(HandoffResult(assignment=lease.id, agent=lease.agent))
 
 
-def _receiver(draft: Draft, task: Task, row: Assignment, to: str | None) -> Agent:
+def _receiver(draft: Draft, task: Task, row: Assignment, params: HandoffParams) -> Agent:
     excluded = draft.excluded(task.id) | {row.agent.lower()}
+    to, capability = params.to, params.capability
     if to is None:
-        return _somebody(task, choose(task, draft.candidates(), excluded, draft.view.draw))
+        return _somebody(
+            task, choose(task, draft.candidates(), excluded, draft.view.draw, capability=capability)
+        )
+    if capability is not None:
+        raise InvalidError("a handoff is to somebody or to a capability", fields={"capability": "and to"})
     if to.lower() == row.agent.lower():
         raise InvalidError("a handoff needs somebody else", fields={"to": "is you"})
     named = draft.find_agent(to)

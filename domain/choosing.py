@@ -65,14 +65,24 @@ def best(able: Iterable[Agent], draw: Callable[[], float]) -> Agent | None:
 
 
 def choose(
-    task: Task, candidates: Iterable[Agent], excluded: frozenset[str], draw: Callable[[], float]
+    task: Task,
+    candidates: Iterable[Agent],
+    excluded: frozenset[str],
+    draw: Callable[[], float],
+    *,
+    capability: str | None = None,
 ) -> Choice:
-    """Choose a sub-agent; with nobody eligible the main agent that has room, present or not."""
+    """Choose a sub-agent; with nobody eligible the main agent that has room, present or not.
+
+    With a capability that stands for what the task needs the main agent, too, has to be there and to have it.
+    """
     reasons: dict[str, str] = {}
     able: dict[str, list[Agent]] = {"sub_agent": [], "main_agent": []}
     for agent in candidates:
-        main = agent.kind == "main_agent"
-        why = roomy(agent, excluded) if main else eligible(agent, task, excluded)
+        last_resort = agent.kind == "main_agent" and capability is None
+        why = (
+            roomy(agent, excluded) if last_resort else eligible(agent, task, excluded, capability=capability)
+        )
         if why is None:
             able[agent.kind].append(agent)
         else:

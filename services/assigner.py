@@ -127,13 +127,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
         return request.write(
             needs,
             lambda view, now: assigning.handoff(
-                view,
-                now,
-                params.assignment,
-                params.to,
-                agent=request.identity,
-                reason=params.reason,
-                timers=self.timers,
+                view, now, params, agent=request.identity, timers=self.timers
             ),
         )
 

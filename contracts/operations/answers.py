@@ -77,11 +77,14 @@ class ReleaseParams(messages.Release, frozen=True, kw_only=True, tag_field="kind
 
 
 class HandoffParams(Params, frozen=True, kw_only=True):
-    """Offer the assignment to another agent; None lets Rollcall choose."""
+    """Offer the assignment to an agent, or to one with a capability; with neither Rollcall chooses."""
 
     assignment: Id
     to: Name | None = None
+    capability: Name | None = None
     reason: Note | None = None
+    incarnation: Token | None = None
+    session: Token | None = None
 
 
 class HandoffResult(Struct, frozen=True, kw_only=True):
@@ -187,7 +190,7 @@ OPERATIONS = (
         summary="Offer your assignment to another agent.",
         cli="handoff",
         arguments=("assignment", "to"),
-        errors=(*_STATE, "nobody_eligible"),
+        errors=(*_STATE, "other_incarnation", "nobody_eligible"),
     ),
     Operation(
         name="assignment.next",

@@ -11,6 +11,7 @@ HELP: Final = {
     "assignment": "The number of the assignment, as the ping says it.",
     "attempt": "The attempt of the ping that this answers.",
     "beats": "Whether it sends heartbeats.",
+    "capability": "A word that the receiver has to have among its capabilities.",
     "capabilities": "What it can do, or what the task needs: words with commas, or the option again.",
     "capacity": "How many tasks it holds at once.",
     "command_id": "Repeat a command under its own id; it is carried out once.",

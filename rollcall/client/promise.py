@@ -110,11 +110,21 @@ class Held(Struct, kw_only=True, dict=True, eq=False, weakref=True):
         return await self._answer("release", how, reason=reason)
 
     async def handoff(
-        self, to: str | None = None, reason: str | None = None, *, command_id: str | None = None
+        self,
+        to: str | None = None,
+        reason: str | None = None,
+        *,
+        capability: str | None = None,
+        command_id: str | None = None,
     ) -> Handoff:
-        """Offer it to another agent (without a name, Rollcall chooses); returns when that is decided."""
-        body = {"assignment": self.assignment, "to": to, "reason": reason, "command_id": command_id}
-        return await self._bound().command("handoff", Handoff, body, self._trace)
+        """Offer it to another agent, or to one with a capability (with neither, Rollcall chooses).
+
+        Returns when that is decided.
+        """
+        me = self._bound()
+        body = {"assignment": self.assignment, "session": me.session, "command_id": command_id}
+        body |= {"to": to, "capability": capability, "reason": reason}
+        return await me.command("handoff", Handoff, body, self._trace)
 
     def _bound(self) -> Sender:
         if self._sender is None:

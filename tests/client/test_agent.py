@@ -228,6 +228,7 @@ async def test_handoff_says_who_has_it(house: House, url: str) -> None:
         assert (await found.handoff("ann", "ill")).agent == "ann"
     body = next(body for verb, body in house.commands if verb == "handoff")
     assert (body["to"], body["reason"], body["assignment"]) == ("ann", "ill", 1)
+    assert body["session"] == me.session
 
 
 async def test_it_joins_again_when_its_beat_was_wrong(house: House, url: str) -> None:

@@ -64,7 +64,7 @@ async def test_it_sends_nothing_unknown(tmp_path: Path) -> None:
         await held.complete("done")
         await held.fail("broken", final=True)
         await held.release("yours")
-        await held.handoff("ann", "ill")
+        await held.handoff("ann", "ill", capability="writing")
         await house.until(lambda: house.beats)
     sent = [(body["kind"], body) for _, body, _ in house.acks]
     sent += [(f"{verb}_params", body) for verb, body in house.commands] + [("beat", house.beats[0])]

@@ -1,5 +1,7 @@
 """Who gets a task, who does not and why, and how it is handed over."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,14 +9,17 @@ from msgspec import structs
 
 from contracts.errors import (
     ConflictError,
+    IncarnationError,
     InvalidError,
     NobodyEligibleError,
     NotAllowedNowError,
     NotFoundError,
+    StaleSessionError,
     SupersededError,
 )
 from contracts.messages import Ack, Complete, Decline
 from contracts.operations.agents import SetParams
+from contracts.operations.answers import HandoffParams
 from contracts.records import Agent, Task
 from domain import agents, assigning
 from domain.assigning import choose, eligible, score
@@ -222,11 +227,9 @@ def test_what_an_operator_may_not(world: World) -> None:
 # --- handoff ---
 
 
-def handoff(world: World, lease: int, to: str | None, agent: str = "a1") -> int:
-    found: int = world.decide(
-        assigning.handoff, world.now, lease, to, agent=agent, timers=world.timers, reason="yours"
-    ).assignment
-    return found
+def handoff(world: World, lease: int, to: str | None, agent: str = "a1", **more: Any) -> int:
+    params = HandoffParams(assignment=lease, to=to, reason="yours", **more)
+    return world.hand_off(agent, params)
 
 
 @pytest.fixture
@@ -301,6 +304,48 @@ def test_without_a_receiver_nothing_changes(pair: World) -> None:
     for to in (None, "Ruto"):
         with pytest.raises(NobodyEligibleError):
             handoff(pair, lease.id, to)
+
+
+def test_a_capability_finds_whoever_has_it(pair: World) -> None:
+    pair.agent("reviewer", "review")
+    handoff(pair, pair.lease("a1").id, None, capability="review")
+    assert pair.lease("reviewer").offered_by == "a1"
+
+
+def test_the_main_agent_too_has_to_have_the_capability(pair: World) -> None:
+    lease = pair.lease("a1")
+    with pytest.raises(NobodyEligibleError) as refused:
+        handoff(pair, lease.id, None, capability="review")
+    assert refused.value.state["reasons"] == dict.fromkeys(("Ruto", "a2"), "not capable: review")
+    with pytest.raises(InvalidError):
+        handoff(pair, lease.id, "a2", capability="review")
+    assert pair.lease("a1") == lease
+    pair.operate(agents.set_agent, SetParams(name="Ruto", capabilities=("review",)))
+    handoff(pair, lease.id, None, capability="review")
+    assert pair.lease("Ruto").offered_by == "a1"
+
+
+def test_an_older_session_or_another_store_hands_nothing_off(pair: World) -> None:
+    pair.join("a1", "s2")
+    lease = pair.lease("a1")
+    with pytest.raises(StaleSessionError):
+        handoff(pair, lease.id, "a2", session="s1")
+    with pytest.raises(IncarnationError):
+        handoff(pair, lease.id, "a2", incarnation="inc0")
+    assert pair.lease("a1") == lease
+    handoff(pair, lease.id, "a2", session="s2", incarnation="inc1")
+
+
+def test_an_offer_that_is_handed_on_goes_back_to_who_handed_it_on(pair: World) -> None:
+    pair.agent("a3")
+    first = handoff(pair, pair.lease("a1").id, "a2")
+    second = handoff(pair, first, "a3", agent="a2")
+    pair.say("a3", Decline(), lease=second)
+    back = pair.lease("a2")
+    assert (back.status, back.previous_id) == ("pending", second)
+    pair.say("a2", Decline())
+    pair.tick()
+    assert pair.lease("a1").offered_by is None  # back in todo, and a1 was free
 
 
 def test_only_the_holder_hands_off_and_only_what_is_open(pair: World) -> None:

@@ -25,10 +25,10 @@ from contracts.messages import (
     Wait,
 )
 from contracts.operations.agents import SetParams as AgentParams
+from contracts.operations.answers import HandoffParams
 from contracts.operations.tasks import CancelParams, ReopenParams, SetParams
 from contracts.records import OPEN_STATUSES, Assignment, Hold, PolicyStep
 from domain import agents, escalation, pinging, tasks
-from domain.assigning import handoff
 from domain.timers import MINUTE_US, Timers
 from tests.domain.world import START, World
 
@@ -183,19 +183,17 @@ class Life(RuleBasedStateMachine):
     def assign(self, number: int, to: str | None) -> None:
         self.attempt(self.world.assign, self.pick(number, self.world.tasks).id, to)
 
-    @rule(number=st.integers(0, 99), to=st.sampled_from([None, "Ruto", "s0", "free"]))
-    def hand_off(self, number: int, to: str | None) -> None:
+    @rule(
+        number=st.integers(0, 99),
+        to=st.sampled_from([None, "Ruto", "s0", "free"]),
+        needs=st.sampled_from([None, "review"]),
+    )
+    def hand_off(self, number: int, to: str | None, needs: str | None) -> None:
         if self.world.assignments:
             row = self.pick(number, self.world.assignments)
-            self.attempt(
-                self.world.decide,
-                handoff,
-                self.world.now,
-                row.id,
-                to,
-                agent=row.agent,
-                timers=self.world.timers,
-            )
+            capability = needs if to is None else None
+            params = HandoffParams(assignment=row.id, to=to, capability=capability)
+            self.attempt(self.world.hand_off, row.agent, params)
 
     @rule(number=st.integers(0, 99), pings=st.booleans(), minutes=st.integers(1, 60))
     def change(self, number: int, minutes: int, *, pings: bool) -> None:

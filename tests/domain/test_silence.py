@@ -3,10 +3,9 @@
 import pytest
 
 from contracts.errors import NotFoundError, RejoinRequiredError
-from contracts.operations.answers import LeaveParams
+from contracts.operations.answers import HandoffParams, LeaveParams
 from contracts.records import Hold
 from domain import presence
-from domain.assigning import handoff
 from domain.timers import MINUTE_US, SECOND_US
 from tests.domain.world import START, World
 
@@ -79,7 +78,7 @@ def test_another_spelling_is_refused_with_the_right_one(world: World) -> None:
         lambda: presence.sync(world, "A1", world.now),
         lambda: presence.next_owed(world, "A1", world.now),
         lambda: world.decide(presence.leave, world.now, "A1", LeaveParams(), timers=world.timers),
-        lambda: world.decide(handoff, world.now, world.lease("a1").id, None, agent="A1", timers=world.timers),
+        lambda: world.hand_off("A1", HandoffParams(assignment=world.lease("a1").id)),
     ):
         with pytest.raises(NotFoundError, match=named):
             deed()

@@ -12,7 +12,7 @@ from msgspec import structs
 from contracts import messages
 from contracts.operations import tasks as task_operations
 from contracts.operations.agents import AddParams as AgentParams
-from contracts.operations.answers import JoinParams
+from contracts.operations.answers import HandoffParams, JoinParams
 from contracts.records import (
     NOT_AGAIN,
     OPEN_STATUSES,
@@ -317,6 +317,12 @@ class World:
             at=self.now if at is None else at,
             timers=self.timers,
         )
+        return found
+
+    def hand_off(self, agent: str, params: HandoffParams) -> int:
+        found: int = self.decide(
+            assigning.handoff, self.now, params, agent=agent, timers=self.timers
+        ).assignment
         return found
 
     def operate(self, decision: Callable[..., Changes], params: Any) -> Any:

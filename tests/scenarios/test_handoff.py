@@ -68,6 +68,15 @@ async def test_missed_with_the_giver_gone_the_policy_goes_on(world: World) -> No
     assert (await world.lease(task)).agent == "Ruto"
 
 
+async def test_a_capability_is_enough(world: World) -> None:
+    task, old = await world.given("a1")
+    await world.agent("reviewer", capabilities=["review"])
+    await world.agent("writer", capabilities=["writing"])
+    result = await world.asks("a1", "assignment.handoff", assignment=old.id, capability="review")
+    assert result.agent == "reviewer"
+    assert (await world.lease(task)).offered_by == "a1"
+
+
 async def test_rollcall_chooses_when_nobody_is_named(world: World) -> None:
     task, old = await world.given("a1")
     result = await world.asks("a1", "assignment.handoff", assignment=old.id)
