@@ -12,8 +12,7 @@ from bench.lateness import LEAD_US
 from bench.seed import HOUR_US, leases, missed, now_us
 from bench.stage import UNCAPPED, Stage, fleet, member, stage
 from bus.duties import TICK_S
-from rollcall.settings import Limits
-from rollcall.wiring import SERVICES
+from rollcall.settings import SERVICES, Limits
 
 AGENTS = 1_000
 DEFAULT = Limits()

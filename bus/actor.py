@@ -21,6 +21,7 @@ from bus.outbox import Outbox
 from bus.pulse import Pulse
 from bus.service import Context
 from bus.supervise import Supervisor
+from bus.vitals import Vitals
 from bus.work import Casts, Worker
 from contracts import subjects
 from contracts.codec import instant
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from bus.api import Bus, Clock, Subscription
     from bus.endpoints import MicroRequest
-    from bus.service import Endpoint, Service
+    from bus.service import Chore, Endpoint, Service
     from contracts.work import Ledger
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class Ports(Struct, frozen=True, kw_only=True):
     version: str
     batch: int = 500
     hold_gap_us: int = 90_000_000  # one TTL: a longer gap without a live bus may count against nobody
+    chores: Sequence[Chore] = ()  # what the process does beside its services
 
 
 class Runtime:
@@ -77,6 +79,7 @@ class Runtime:
             stream_name=ports.streams,
             ensure=self.ensure,
         )
+        self.vitals = Vitals(ledger=ports.ledger, clock=ports.clock, process=ports.process)
         self.pulse = Pulse(
             bus=ports.bus,
             ledger=ports.ledger,
@@ -84,6 +87,7 @@ class Runtime:
             process=ports.process,
             services="+".join(service.name for service in services),
             gap_us=ports.hold_gap_us,
+            vitals=self.vitals.text,
         )
         self.context = Context(
             ledger=ports.ledger,
@@ -102,6 +106,8 @@ class Runtime:
             ]
             for service in services
         }
+        for name, duties in self.duties.items():
+            self.vitals.add(name, *(duty.gauge for duty in duties))
         self.commands: dict[str, CommandLoop] = {}
         self.listeners: dict[str, ListenerLoop] = {}
         self._doors: list[Subscription | MicroService] = []
@@ -125,6 +131,9 @@ class Runtime:
                 group.start_soon(self._cast)
                 loops.start_soon(supervisor.keep, "pulse", self.pulse.run)
                 loops.start_soon(supervisor.keep, "topology", self._watch)
+                loops.start_soon(supervisor.keep, "vitals", self._tell_vitals)
+                for chore in self.ports.chores:
+                    loops.start_soon(supervisor.keep, chore.name, ChoreLoop(chore, self.context).run)
                 group.start_soon(self._send_leftovers)
                 await self.ports.bus.flush()
                 log.info("runtime.ready", services=[service.name for service in self.services])
@@ -146,6 +155,9 @@ class Runtime:
         """Publish until all is flushed, or cannot be: what is left stands in the store."""
         await Supervisor(flushed, self.ensure).keep("outbox", self.outbox.run)
         self._published.set()
+
+    async def _tell_vitals(self, stop: anyio.Event) -> None:
+        await self.vitals.run(stop, self.ports.bus, self.ports.root)
 
     async def ensure(self) -> None:
         """Create or repair the topology; a stream of events that is new is filled from the audit."""
@@ -176,6 +188,7 @@ class Runtime:
         name = service.name
         if service.endpoints:
             commands = self.commands[name] = CommandLoop(context=self.context, worker=self.worker)
+            self.vitals.add(name, commands.gauge)
             loops.start_soon(porter.keep, f"{name}.commands", commands.run)
             self._bells.append(commands.ring)
             await self._serve(service, commands)
@@ -183,6 +196,7 @@ class Runtime:
             listener = ListenerLoop(declared, context=self.context, worker=self.worker, casts=self.casts)
             loops.start_soon(porter.keep, f"{name}.{declared.subject}", listener.run)
             self.listeners[declared.subject] = listener
+            self.vitals.add(name, listener.gauge)
             self._bells.append(listener.ring)
             self._doors.append(
                 await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)
@@ -195,13 +209,16 @@ class Runtime:
                 casts=self.casts,
                 ensure=self.ensure,
             )
+            self.vitals.add(name, loop.gauge)
             loops.start_soon(supervisor.keep, f"{name}.{inbox.durable}", loop.run)
             self._bells.append(loop.ring)
         for duty in self.duties[name]:
             loops.start_soon(supervisor.keep, f"{name}.duty", duty.run)
             self._bells.append(duty.ring)
         for chore in service.chores:
-            loops.start_soon(supervisor.keep, f"{name}.{chore.name}", ChoreLoop(chore, self.context).run)
+            errand = ChoreLoop(chore, self.context)
+            self.vitals.add(name, errand.gauge)
+            loops.start_soon(supervisor.keep, f"{name}.{chore.name}", errand.run)
         wake = f"{self.ports.root}.{subjects.wake(name)}"
         self._doors.append(await self.ports.bus.subscribe(wake, lambda _: self.ring(name)))
 

@@ -12,6 +12,7 @@ from bus import trace
 from bus.api import BusError
 from bus.endpoints import INBOXES
 from bus.service import Delivery, Request
+from bus.vitals import Gauge
 from bus.work import internal_error
 from contracts import subjects
 from contracts.codec import decode, encode
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+TURN_S: Final = 1.0  # an idle loop looks so often whether it has to go on
 SHARE: Final = 20  # a twentieth of each batch is left to what is less urgent
 REFUSED_MAX: Final = 10_000  # refusals that wait to be sent; who gets none asks again all the same
 
@@ -78,6 +80,9 @@ class CommandLoop:
         self._refused: deque[tuple[Priority, MicroRequest]] = deque(maxlen=REFUSED_MAX)
         self._bell = anyio.Event()
         self._refused_bell = anyio.Event()
+        self.gauge = Gauge(
+            "commands", context.clock, every_s=TURN_S, waiting=lambda: sum(self.in_hand.values())
+        )
 
     def accept(self, endpoint: Endpoint, request: MicroRequest) -> None:
         """Take a command in; when too many of its priority are in hand, it is refused."""
@@ -101,9 +106,10 @@ class CommandLoop:
             refusing.start_soon(self._refuse)
             async with anyio.create_task_group() as handling:
                 while any(self._waiting.values()) or not closed.is_set():
+                    self.gauge.turn()
                     if not any(self._waiting.values()):
                         self._bell = anyio.Event()
-                        with anyio.move_on_after(1.0):
+                        with anyio.move_on_after(TURN_S):
                             await self._bell.wait()
                         continue
                     await self._do(self._take(), handling)
@@ -209,6 +215,7 @@ class ListenerLoop:
         self._writing_since: int | None = None  # and of those that are being written
         self._bell = anyio.Event()
         context.pulse.ask(lambda: self.waiting_since)
+        self.gauge = Gauge(listener.subject, context.clock, every_s=TURN_S, waiting=lambda: self.in_hand)
 
     @property
     def waiting_since(self) -> int | None:
@@ -243,9 +250,10 @@ class ListenerLoop:
     async def run(self, closed: anyio.Event) -> None:
         """Work until the door is `closed` and nothing is left."""
         while self._newest or not closed.is_set():
+            self.gauge.turn()
             self._bell = anyio.Event()
             if not self._newest:
-                with anyio.move_on_after(1.0):
+                with anyio.move_on_after(TURN_S):
                     await self._bell.wait()
             try:
                 await self.flush()

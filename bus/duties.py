@@ -9,6 +9,7 @@ import structlog
 from msgspec import structs
 
 from bus import trace
+from bus.vitals import Gauge
 from contracts.work import Committed, Failed, StoreFaultError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 TICK_S: Final = 1.0
 ILL_S: Final = 1.0
+RUN_S: Final = 60.0  # a chore may take so long: refilling or forgetting much is no standing still
 WORTH_PER_SECOND: Final = 4  # transactions a second that a capped duty needs at most
 
 
@@ -37,6 +39,7 @@ class DutyLoop:
         self._looked_at = 0
         self.done = 0
         self.quarantined = 0
+        self.gauge = Gauge(duty.name, context.clock, every_s=TICK_S)
 
     def ring(self) -> None:
         """Look now: something may have become due."""
@@ -50,6 +53,7 @@ class DutyLoop:
             try:
                 more = await self.once() if rung or self._duty.due_query else False
                 wait_s = 0.0 if more and self._duty.due_query else await self._pause_s()
+                self.gauge.turn()
             except StoreFaultError as error:
                 log.warning("store.fault", duty=self._duty.name, reason=str(error))
                 wait_s = ILL_S
@@ -63,6 +67,7 @@ class DutyLoop:
         claim = self._claim(now)
         limit = min(claim.limit, self._context.batch, self._allowance(claim.limit))
         if limit < 1:
+            self.gauge.left = self._duty.due_query
             return False
         if limit != claim.limit:
             claim = structs.replace(claim, limit=limit)
@@ -70,7 +75,9 @@ class DutyLoop:
         self._tokens -= len(results)
         for result in results:
             await self._finish(claim, result)
-        return len(results) >= limit
+        more = len(results) >= limit
+        self.gauge.left = self._duty.due_query if more else None
+        return more
 
     def _claim(self, now: int) -> Claim:
         claim = self._duty.claim(now)
@@ -145,12 +152,15 @@ class ChoreLoop:
         """Wire it; nothing runs yet."""
         self._chore = chore
         self._context = context
+        self.gauge = Gauge(chore.name, context.clock, every_s=chore.every_s + RUN_S)
 
     async def run(self, stop: anyio.Event) -> None:
         """Do it, then wait, until `stop`."""
         while not stop.is_set():
+            self.gauge.turn()
             try:
                 await self._chore.run(self._context, self._context.clock.now())
+                self.gauge.turn()
             except StoreFaultError as error:
                 log.warning("store.fault", chore=self._chore.name, reason=str(error))
             with anyio.move_on_after(self._chore.every_s):

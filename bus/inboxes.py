@@ -11,6 +11,7 @@ from bus import dead_letters, trace
 from bus.api import BusError, BusTimeout, BusUnavailable, NoStream, Outgoing
 from bus.service import Delivery
 from bus.supervise import mend
+from bus.vitals import Gauge
 from contracts import subjects
 from contracts.codec import encode, instant, readable
 from contracts.errors import RollcallError
@@ -56,6 +57,14 @@ class InboxLoop:
         self._stream = context.streams(inbox.stream)
         self.handled = 0
         self.dead = 0
+        self._puller: Puller | None = None
+        self._in_work = 0
+        self.gauge = Gauge(inbox.durable, context.clock, every_s=TAKE_S, waiting=lambda: self.waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are in work, or wait for it as far as is known here."""
+        return self._in_work + (0 if self._puller is None else self._puller.pending())
 
     @property
     def _bus(self) -> Bus:
@@ -67,13 +76,16 @@ class InboxLoop:
 
     async def run(self, stop: anyio.Event) -> None:
         """Work until `stop`; raises ConsumerGone for the supervisor to mend the topology."""
-        puller = await self._bus.pull(self._stream, self._inbox.durable, batch=self._context.batch)
+        puller = self._puller = await self._bus.pull(
+            self._stream, self._inbox.durable, batch=self._context.batch
+        )
         lost: BusError | None = None
         turn = anyio.Semaphore(1)
         try:
             async with anyio.create_task_group() as group:
                 try:
                     while not stop.is_set():
+                        self.gauge.turn()
                         ready = await self._read(await self._take(puller))  # while the store writes the last
                         if ready:
                             await turn.acquire()
@@ -81,6 +93,7 @@ class InboxLoop:
                 except BusError as error:
                     lost = error  # the supervisor wants it as it is, and not in a group
         finally:
+            self._puller = None
             with anyio.CancelScope(shield=True), anyio.move_on_after(2):
                 await puller.close()
         if lost is not None:
@@ -105,6 +118,7 @@ class InboxLoop:
     async def _work(self, ready: Sequence[Ready], turn: anyio.Semaphore) -> None:
         """Decide and commit one batch; when the store could not, give all back and rest."""
         traces = [trace.following(message.headers) for message, _, _ in ready]
+        self._in_work += len(ready)
         try:
             results = await self._worker.run([unit for _, _, unit in ready], traces)
         except StoreFaultError as error:
@@ -114,6 +128,7 @@ class InboxLoop:
             await anyio.sleep(GIVE_BACK_S)  # the store is ill: leave the rest on the bus
             return
         finally:
+            self._in_work -= len(ready)
             turn.release()  # the next batch is written while this one is settled
         for (message, delivery, _), result, traced in zip(ready, results, traces, strict=True):
             if isinstance(result, Committed):

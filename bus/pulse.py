@@ -17,7 +17,7 @@ from contracts.records import Hold
 from contracts.work import Stamp, StoreFaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from bus.api import Bus, Clock
     from contracts.work import Ledger
@@ -35,15 +35,24 @@ class Pulse:
     """The pulse of one process."""
 
     def __init__(
-        self, *, bus: Bus, ledger: Ledger, clock: Clock, process: str, services: str, gap_us: int
+        self,
+        *,
+        bus: Bus,
+        ledger: Ledger,
+        clock: Clock,
+        process: str,
+        services: str,
+        gap_us: int,
+        vitals: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
-        """Begin to live and to hear now; nothing is written yet."""
+        """Begin to live and to hear now; nothing is written yet. `vitals` go with each stamp."""
         self._bus = bus
         self._ledger = ledger
         self._clock = clock
         self._process = process
         self._services = services
         self._gap_us = gap_us
+        self._vitals = vitals
         self._looked = self._read()
         self._hearing_since, _ = self._looked
         self._dropped = bus.dropped
@@ -111,10 +120,13 @@ class Pulse:
         await self.settle()
         self._reached = await self._reach()
         self.look()
+        vitals = None if self._vitals is None else await self._vitals()
         if self._reached or self._untold:
-            stamp = self._stamp(live=self._reached)
+            stamp = self._stamp(live=self._reached, vitals=vitals)
             await self._ledger.stamp(stamp)
             self._told(stamp)
+        elif vitals is not None:  # too short to be an outage: a stamp would make it one
+            await self._ledger.vitals(self._process, vitals, self._clock.now())
 
     async def answered(self, until: int) -> None:
         """Write that all answers stored before `until` have been handled, as the bus has just said.
@@ -160,7 +172,7 @@ class Pulse:
             return False
         return True
 
-    def _stamp(self, *, live: bool) -> Stamp:
+    def _stamp(self, *, live: bool, vitals: bytes | None = None) -> Stamp:
         return Stamp(
             process=self._process,
             service=self._services,
@@ -168,6 +180,7 @@ class Pulse:
             server=self._bus.server if live else None,
             away=self._untold,
             gap_us=self._gap_us,
+            vitals=vitals,
         )
 
     def _told(self, stamp: Stamp) -> None:

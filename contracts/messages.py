@@ -167,6 +167,31 @@ class Beat(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: Count = 0
 
 
+class LoopVital(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One loop of a service: when it last came round, how late it is, and how much waits for it."""
+
+    name: str
+    ticked_at: datetime
+    lag_s: float = 0.0
+    waiting: Count = 0
+
+
+class Vital(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One service of one process, as the process sees it.
+
+    `lag_s` is that of the loop that is latest: behind its earliest due, or behind the moment at which it
+    should have come round again. `waiting` is the depth of all its mailboxes.
+    """
+
+    service: str
+    process: str
+    at: datetime
+    ticked_at: datetime
+    lag_s: float = 0.0
+    waiting: Count = 0
+    loops: tuple[LoopVital, ...] = ()
+
+
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A fact, on `….evt.<aggregate>.<id>.<event>`: what changed, who did it, and why."""
 

@@ -282,3 +282,22 @@ class Process(Struct, frozen=True, kw_only=True, gc=False):
     alive_at: int
     bus_ok_at: int | None
     server: str | None
+    vitals_at: int | None = None  # when its vitals were read
+    vitals: bytes | None = None  # JSON: a Vital of each of its services
+
+
+class Due(Struct, frozen=True, kw_only=True, gc=False):
+    """The oldest instants that are still to be served."""
+
+    ping_at: int | None
+    deadline_at: int | None
+    outbox_at: int | None
+
+
+class Alarm(Struct, frozen=True, kw_only=True, gc=False):
+    """Something that is wrong with the house itself, and since when; it goes when that is mended."""
+
+    name: str
+    since: int
+    detail: str
+    fix: str

@@ -74,6 +74,11 @@ def wake(service: str) -> str:
     return f"wake.{service}"
 
 
+def vital(service: str, process: str) -> str:
+    """Where one process says how one of its services is."""
+    return f"vital.{service}.{process}"
+
+
 def dead_letter(stream: str, consumer: str) -> str:
     """Where poison is kept."""
     return f"dlq.{stream}.{consumer}"

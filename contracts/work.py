@@ -13,6 +13,7 @@ from contracts.errors import Problem
 from contracts.messages import DeadLetter
 from contracts.records import (
     Agent,
+    Alarm,
     Assignment,
     Comment,
     Escalation,
@@ -275,6 +276,7 @@ class Stamp(Struct, frozen=True, kw_only=True):
     server: str | None  # the server's instance, "" if it has not said so; None: this process has no live bus
     away: bool = False  # the bus was away since the last stamp of this process that was written
     gap_us: int = 0  # a longer gap in everybody's stamps may be a hold
+    vitals: bytes | None = None  # how its services are, as JSON; None: what was said before stands
 
 
 class StoreFaultError(Exception):
@@ -340,6 +342,14 @@ class Ledger(Protocol):
 
     async def stamp(self, stamp: Stamp) -> None:
         """Say that this process lives; a gap in which agents could perhaps not answer becomes a hold."""
+        ...
+
+    async def vitals(self, process: str, vitals: bytes, now: int) -> None:
+        """Say how the services of a process are, and nothing of its bus; one never stamped says nothing."""
+        ...
+
+    async def alarm(self, standing: Sequence[Alarm], now: int) -> Committed:
+        """Let exactly these alarms stand; each is announced once when it begins and once when it is over."""
         ...
 
     async def hold(self, hold: Hold) -> None:

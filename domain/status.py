@@ -1,21 +1,26 @@
-"""The whole at a glance: counts, ages and lags."""
+"""The whole at a glance: counts, ages, lags, and what is wrong."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from contracts.codec import instant
-from contracts.operations.system import ProcessView, StatusResult
+from contracts.operations.system import AlarmView, Finding, Health, ProcessView, StatusResult
 from contracts.records import Figures
 from contracts.views import view as shown
 from contracts.work import View
+from domain import health
 from domain.timers import SECOND_US
 
-QUERIES: Final = ("tally_tasks", "tally_assignments", "tally_agents", "figures", "list_processes")
+WATCHED: Final = ("due", "list_processes", "list_alarms")
+QUERIES: Final = ("tally_tasks", "tally_assignments", "tally_agents", "figures", *WATCHED)
+Rows = Mapping[str, Sequence[Any]]
 
 
-def status(view: View, now: int, rows: Mapping[str, Sequence[Any]]) -> StatusResult:
-    """Return the state of the system from the rows of `QUERIES`."""
+def status(view: View, now: int, rows: Rows, *, expected: Sequence[str] = ()) -> StatusResult:
+    """Return the state of the system from the rows of `QUERIES`; `expected` services should run."""
     figures: Figures = rows["figures"][0]
+    processes = rows["list_processes"]
+    live = [process for process in processes if now - health.sign_at(process) <= health.GONE_US]
     return StatusResult(
         incarnation=view.incarnation,
         at=instant(now),
@@ -28,7 +33,29 @@ def status(view: View, now: int, rows: Mapping[str, Sequence[Any]]) -> StatusRes
         outbox_oldest_s=_late_s(figures.outbox_at, now),
         ping_lag_s=_late_s(figures.ping_at, now),
         deadline_lag_s=_late_s(figures.deadline_at, now),
-        processes=tuple(shown(row, ProcessView) for row in rows["list_processes"]),
+        processes=tuple(shown(row, ProcessView) for row in processes),
+        services=health.vitals(live),
+        alarms=tuple(
+            AlarmView(name=row.name, since=instant(row.since), detail=row.detail, fix=row.fix)
+            for row in rows["list_alarms"]
+        ),
+        findings=findings(rows, now, expected=expected),
+    )
+
+
+def findings(rows: Rows, now: int, *, expected: Sequence[str]) -> tuple[Finding, ...]:
+    """Return all that is wrong, from the rows of `QUERIES`: the house first, then what the fleet needs."""
+    return (
+        *health.house(rows["list_processes"], rows["due"][0], expected=expected, now=now),
+        *health.fleet(rows["figures"][0], rows["tally_agents"]),
+    )
+
+
+def watched(rows: Rows, now: int, *, expected: Sequence[str]) -> Health:
+    """Return what is wrong with the house, from the rows of `WATCHED`: cheap enough for every tick."""
+    return Health(
+        findings=health.house(rows["list_processes"], rows["due"][0], expected=expected, now=now),
+        alarms=tuple(row.name for row in rows["list_alarms"]),
     )
 
 

@@ -158,6 +158,8 @@ def _counted(key: Key, value: Any) -> Any:
     match key.kind, value:
         case "duration", _:
             return _duration(value)
+        case "names", str():
+            return [name.strip() for name in value.split(",") if name.strip()]
         case "durations", str():
             return [_duration(part) for part in value.split(",")]
         case "durations", _:

@@ -94,6 +94,15 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     ),
     NOTICE,
     m.Beat(session="boot-1", interval_s=10, seq=7),
+    m.Vital(
+        service="pinger",
+        process="812-3fa9c1",
+        at=AT,
+        ticked_at=AT,
+        lag_s=1.5,
+        waiting=3,
+        loops=(m.LoopVital(name="pings", ticked_at=AT, lag_s=1.5, waiting=3),),
+    ),
     m.Event(
         seq=9,
         at=AT,

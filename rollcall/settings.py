@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -76,6 +76,20 @@ StoreUrl = Annotated[
         max_length=2_000,
         extra={"form": "an address such as sqlite:///rollcall.db", "kind": "secret"},
     ),
+]
+WebUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://[^\s/]+[^\s]*)?\Z",
+        max_length=2_000,
+        extra={"form": "an address such as https://watch.example/ping/rollcall", "kind": "secret"},
+    ),
+]
+ServiceName = Literal["assigner", "pinger", "escalator", "monitor", "cleanup", "relay"]
+SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
+Names = Annotated[
+    tuple[ServiceName, ...],
+    Meta(max_length=64, extra={"form": f"a list of {', '.join(SERVICES)}", "kind": "names"}),
 ]
 Factor = Annotated[float, Meta(gt=0, le=1_000, extra={"form": "a number above 0, at most 1000"})]
 Rate = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -178,6 +192,24 @@ class Monitor(Struct, frozen=True, kw_only=True):
     ] = 3
 
 
+class Services(Struct, frozen=True, kw_only=True):
+    """What should run."""
+
+    expected: Annotated[
+        Names, Meta(description="What does not run of these is an alarm, wherever it was meant to run.")
+    ] = SERVICES
+
+
+class Watch(Struct, frozen=True, kw_only=True, rename=_plain):
+    """Who notices when Rollcall itself goes quiet."""
+
+    deadman_url: Annotated[
+        WebUrl,
+        Meta(description="Called after each round in which all is well. Empty: nobody is."),
+    ] = ""
+    deadman_every_us: Annotated[Duration, Meta(description="From one call to the next.")] = 60_000_000
+
+
 class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
     """What is kept for how long."""
 
@@ -225,6 +257,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     main_agent: MainAgent = MainAgent()
     monitor: Monitor = Monitor()
+    services: Services = Services()
+    watch: Watch = Watch()
     retention: Retention = Retention()
     log: Log = Log()
 

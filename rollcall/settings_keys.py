@@ -11,6 +11,9 @@ from msgspec.inspect import Field, IntType, LiteralType, Metadata, StructType, T
 from rollcall.settings import Settings, format_duration
 
 _PASSWORD: Final = re.compile(r"(://)[^@/\s]*@")
+_WEB_PATH: Final = re.compile(
+    r"(https?://[^/\s]+/)\S+"
+)  # where it says which watch is meant: whoever knows it, calls it
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -22,7 +25,7 @@ class Key(Struct, frozen=True, kw_only=True):
     default: Any
     help: str
     form: str  # what is allowed, in words
-    kind: str  # duration, durations, secret, or nothing special
+    kind: str  # duration, durations, names, secret, or nothing special
 
 
 def text(key: Key, value: Any) -> str:
@@ -32,6 +35,8 @@ def text(key: Key, value: Any) -> str:
             return format_duration(value)
         case "durations":
             return ", ".join(map(format_duration, value))
+        case "names":
+            return ", ".join(value)
         case "secret":
             return masked(value)
         case _:
@@ -39,8 +44,8 @@ def text(key: Key, value: Any) -> str:
 
 
 def masked(value: str) -> str:
-    """Return an address without the name and password in it."""
-    return _PASSWORD.sub(r"\1***@", value)
+    """Return an address without the name and password in it, and a web address without its path."""
+    return _WEB_PATH.sub(r"\1***", _PASSWORD.sub(r"\1***@", value))
 
 
 def _keys(struct: StructType, prefix: str = "", attribute: str = "") -> Iterator[Key]:

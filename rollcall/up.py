@@ -16,8 +16,8 @@ from bus.api import BusError
 from bus.embedded import EmbeddedServer
 from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
-from rollcall.settings import Settings
-from rollcall.wiring import SERVICES, runtime
+from rollcall.settings import SERVICES, Settings
+from rollcall.wiring import runtime
 
 log = structlog.get_logger(__name__)
 

@@ -16,6 +16,7 @@ from contracts.work import Stamp
 from domain.timers import Timers
 from rollcall.clock import SystemClock
 from rollcall.settings import Settings
+from rollcall.watching import chores
 from services.assigner import Assigner
 from services.cleanup import Cleanup, Retention
 from services.escalator import Escalator
@@ -24,8 +25,6 @@ from services.pinger import Pinger
 from services.relay import Relay
 from store.open import open_store
 from store.sqlite import SqliteStore
-
-SERVICES: tuple[str, ...] = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay")
 
 
 def timers(settings: Settings) -> Timers:
@@ -61,7 +60,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "assigner": lambda: Assigner(timers=clocks),
         "pinger": lambda: Pinger(timers=clocks, pings_per_second=settings.limits.pings_per_second),
         "escalator": lambda: Escalator(timers=clocks, steps_per_second=settings.limits.steps_per_second),
-        "monitor": lambda: Monitor(timers=clocks),
+        "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected),
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
     }
@@ -120,6 +119,7 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGe
                 process=process,
                 version=version("rollcall"),
                 batch=settings.limits.batch,
+                chores=chores(names, settings),
             )
             yield Runtime(services(names, settings), ports)
         finally:

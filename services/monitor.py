@@ -20,6 +20,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     """See the module."""
 
     timers: Timers
+    expected: tuple[str, ...] = ()  # services that should run, here or elsewhere
     name: str = "monitor"
     inboxes: tuple[Inbox, ...] = ()
     chores: tuple[Chore, ...] = ()
@@ -35,7 +36,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["agent.join"], unit=self._join),
             Endpoint(operation=BY_NAME["agent.leave"], unit=self._leave),
             Endpoint(operation=BY_NAME["agent.sync"], unit=_sync),
-            Endpoint(operation=BY_NAME["system.status"], unit=_status),
+            Endpoint(operation=BY_NAME["system.status"], unit=self._status),
         )
 
     @property
@@ -108,6 +109,15 @@ class Monitor(Struct, frozen=True, kw_only=True):
             lambda view, now: presence.leave(view, now, name, params, timers=self.timers),
         )
 
+    def _status(self, request: Request) -> Unit:
+        parts = tuple(Lookup(query=query) for query in status.QUERIES)
+        return request.read(
+            Needs(lookups=parts),
+            lambda view, now: status.status(
+                view, now, {part.query: view.rows[part] for part in parts}, expected=self.expected
+            ),
+        )
+
 
 class _Session(Struct):
     session: str | None = None
@@ -146,11 +156,3 @@ def _list(request: Request) -> Unit:
 def _show(request: Request) -> Unit:
     name = request.params.name
     return request.read(Needs(agents=(name,), leases=True), lambda view, _: agents.shown(view, name))
-
-
-def _status(request: Request) -> Unit:
-    parts = tuple(Lookup(query=query) for query in status.QUERIES)
-    return request.read(
-        Needs(lookups=parts),
-        lambda view, now: status.status(view, now, {part.query: view.rows[part] for part in parts}),
-    )

@@ -3,15 +3,17 @@
 import os
 import random
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from contracts.work import StoreFaultError
 from store import upkeep
-from store.driver import commit_together
-from store.errors import StoreError, StoreRefusedError
+from store.batch import records
+from store.driver import commit_together, look_once
+from store.errors import StatementError, StoreError, StoreRefusedError
 from store.file import (
     APPLICATION_ID,
     BUSY_MS,
@@ -22,7 +24,8 @@ from store.file import (
     user_version,
     versions,
 )
-from store.sql import queries
+from store.sql import migrations, queries
+from store.statements import Course, Fetch
 from store.view import Rng
 
 
@@ -68,6 +71,25 @@ def examine(path: Path) -> str:
             f"schema {user_version(connection)}, incarnation {meta.get('incarnation')}, {tasks} tasks, "
             f"{path.stat().st_size / 2**20:.1f} MiB and {log_mib:.1f} MiB of log"
         )
+
+
+def look(path: Path, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the rows of named queries as of one moment; raises StoreError when they cannot be asked."""
+    with _connected(path) as connection:
+        if user_version(connection) < migrations()[-1].number:
+            raise StoreError(f"{path} is of an older version: it moves on when Rollcall starts")
+        try:
+            return look_once(partial(_rows, names), connection)
+        except (StoreFaultError, StatementError) as error:
+            raise StoreError(f"{path}: {error}") from error
+
+
+def _rows(names: Sequence[str]) -> Course[dict[str, list[Any]]]:
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        query = queries("sqlite")[name]
+        found[name] = records(query, (yield Fetch(query)))
+    return found
 
 
 @contextmanager

@@ -279,7 +279,9 @@ CREATE TABLE processes (
     started_at      BIGINT NOT NULL,
     alive_at        BIGINT NOT NULL,
     bus_ok_at       BIGINT,
-    server          TEXT
+    server          TEXT,
+    vitals_at       BIGINT,
+    vitals          /*sqlite: BLOB *//*pg: BYTEA */
 );
 
 CREATE INDEX processes_alive_at ON processes (alive_at);
@@ -290,4 +292,12 @@ CREATE TABLE holds (
     start_at        BIGINT PRIMARY KEY,
     end_at          BIGINT NOT NULL,
     CHECK (end_at > start_at)
+);
+
+-- What is wrong with the house itself, one row for each thing for as long as it is.
+CREATE TABLE alarms (
+    name            TEXT PRIMARY KEY,
+    since           BIGINT NOT NULL,
+    detail          TEXT NOT NULL,
+    fix             TEXT NOT NULL
 );

@@ -9,9 +9,9 @@ import anyio
 
 from contracts.errors import UnavailableError
 from contracts.messages import DeadLetter
-from contracts.records import Hold
+from contracts.records import Alarm, Hold
 from contracts.work import Claim, Committed, Failed, Post, Stamp, StoreFaultError, Unit
-from store import batch, upkeep
+from store import alarms, batch, upkeep
 from store.connection import Link, Owner
 from store.driver import look_once
 from store.sql import queries
@@ -109,6 +109,14 @@ class SqliteStore:
     async def stamp(self, stamp: Stamp) -> None:
         """Say that this process lives; a gap in which agents could perhaps not answer becomes a hold."""
         await self._transact(lambda: upkeep.stamp(self._queries, stamp))
+
+    async def vitals(self, process: str, vitals: bytes, now: int) -> None:
+        """Say how the services of a process are, and nothing of its bus."""
+        await self._transact(lambda: upkeep.vitals(self._queries, process, vitals, now))
+
+    async def alarm(self, standing: Sequence[Alarm], now: int) -> Committed:
+        """Let exactly these alarms stand; each is announced once when it begins and once when it is over."""
+        return await self._transact(lambda: alarms.alarm(self._queries, standing, now, self._rng))
 
     async def hold(self, hold: Hold) -> None:
         """Let a stretch of time count against nobody."""

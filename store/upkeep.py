@@ -92,6 +92,14 @@ def stamp(catalogue: Catalogue, stamp: Stamp) -> Course[None]:
         "server": stamp.server or None,
     }
     yield Write(catalogue["stamp_process"], [bound(catalogue["stamp_process"], row)])
+    if stamp.vitals is not None:
+        yield from vitals(catalogue, stamp.process, stamp.vitals, stamp.now)
+
+
+def vitals(catalogue: Catalogue, process: str, said: bytes, now: int) -> Course[None]:
+    """Write how the services of a process are."""
+    row = {"id": process, "vitals": said, "now": now}
+    yield Write(catalogue["note_vitals"], [bound(catalogue["note_vitals"], row)])
 
 
 def _close_gap(catalogue: Catalogue, stamp: Stamp, server: str) -> Course[None]:

@@ -1,10 +1,14 @@
 """The whole at a glance."""
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
+from contracts.messages import Vital
 from contracts.operations.registry import Operation
+
+Severity = Literal["ok", "warning", "error"]
 
 
 class StatusParams(Struct, frozen=True, kw_only=True):
@@ -21,8 +25,33 @@ class ProcessView(Struct, frozen=True, kw_only=True):
     started_at: datetime
 
 
+class Finding(Struct, frozen=True, kw_only=True):
+    """Something that was looked at: how it is, and the command that mends it."""
+
+    name: str
+    severity: Severity
+    detail: str
+    fix: str = ""
+
+
+class AlarmView(Struct, frozen=True, kw_only=True):
+    """Something that is wrong with the house itself, and since when."""
+
+    name: str
+    since: datetime
+    detail: str
+    fix: str
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What is wrong now, and which alarms stand."""
+
+    findings: tuple[Finding, ...]
+    alarms: tuple[str, ...]
+
+
 class StatusResult(Struct, frozen=True, kw_only=True):
-    """Counts, ages and lags."""
+    """Counts, ages and lags, and what is wrong."""
 
     incarnation: str
     at: datetime
@@ -36,6 +65,9 @@ class StatusResult(Struct, frozen=True, kw_only=True):
     ping_lag_s: float
     deadline_lag_s: float
     processes: tuple[ProcessView, ...]
+    services: tuple[Vital, ...]  # as the processes that live have said
+    alarms: tuple[AlarmView, ...]
+    findings: tuple[Finding, ...]
 
 
 OPERATIONS = (

@@ -1,4 +1,4 @@
-"""Commands that look after the house: doctor, backup, restore, config."""
+"""Commands that look after the house: backup, restore, config."""
 
 from pathlib import Path
 from typing import Any
@@ -6,31 +6,11 @@ from typing import Any
 import click
 import msgspec
 
-from rollcall.cli.failures import FAILED, USAGE, Failed
+from rollcall.cli.failures import USAGE, Failed
 from rollcall.cli.house import plain_failures, settings_from, settings_options
 from rollcall.cli.setting import form_option
 from rollcall.cli.text import clean, table
 from rollcall.config import shown
-
-
-@click.command()
-@settings_options
-@click.pass_context
-def doctor(ctx: click.Context, /, form: str, **values: Any) -> None:
-    """Look for what is wrong, and say how to mend it."""
-    settings = settings_from(values).settings
-    from rollcall.log import setup
-    from rollcall.maintenance import doctor as look
-
-    setup("error", settings.log.format)  # what is wrong is said below, once
-    with plain_failures():
-        found = look(settings)
-    rows = [
-        {"name": one.name, "ok": one.ok, "detail": one.detail, "fix": "" if one.ok else one.fix}
-        for one in found
-    ]
-    _rows(form, rows, ["", "name", "detail", "fix"])
-    ctx.exit(0 if all(one.ok for one in found) else FAILED)
 
 
 @click.command()
@@ -76,7 +56,6 @@ def show(origin: bool, form: str, **values: Any) -> None:  # noqa: FBT001 - clic
     _rows(form, [dict(zip(columns, row, strict=False)) for row in found], columns)
 
 
-doctor.params.append(form_option())
 show.params.append(form_option())
 
 
@@ -89,8 +68,6 @@ def _rows(form: str, rows: list[dict[str, Any]], columns: list[str]) -> None:
         for row in rows:
             click.echo(msgspec.json.encode(row))
         return
-    cells = [
-        [clean(str(row[key])) if key else ("ok" if row["ok"] else "wrong") for key in columns] for row in rows
-    ]
+    cells = [[clean(str(row[key])) for key in columns] for row in rows]
     for line in table(cells, columns):
         click.echo(line)

@@ -11,7 +11,7 @@ HOUSE: Final = {
     "down": "house",
     "run": "house",
     "demo": "house",
-    "doctor": "maintenance",
+    "doctor": "doctor",
     "backup": "maintenance",
     "restore": "maintenance",
     "config": "maintenance",

@@ -125,6 +125,11 @@ def colorful() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
+def room() -> int:
+    """Return how many cells a line may have: those of the terminal, or of one where there is none."""
+    return shutil.get_terminal_size().columns
+
+
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
     """Return aligned lines; on a terminal the widest column gives way."""
     widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]

@@ -28,9 +28,10 @@ FAMILIES: Final = {
     "msg": "white",
     "evt": "bright_blue",
     "wake": "bright_black",
+    "vital": "bright_black",
     "dlq": "red",
 }
-QUIET: Final = {"in", "hb", "wake"}  # shown on demand: copies of pings, beats, doorbells
+QUIET: Final = {"in", "hb", "wake", "vital"}  # on demand: copies of pings, beats, doorbells, vital signs
 _FILTER_CHARS_MAX: Final = 200
 _NOISE: Final = {  # in the subject already, or for machines: -o json has it
     *("aggregate", "assignment", "at", "cause", "command_id", "epoch", "event", "id", "incarnation"),
@@ -180,7 +181,10 @@ def checked_filter(text: str) -> str:
 @click.option("--agent", metavar="NAME", help="Only what concerns this agent.")
 @click.option("--task", type=click.IntRange(1, INT_MAX), help="Only what concerns this task.")
 @click.option(
-    "--all", "everything", is_flag=True, help="Also heartbeats, doorbells and the copies on their way in."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also beats, vital signs, doorbells and the copies on their way in.",
 )
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many.")
 def watch(  # noqa: PLR0913 - one parameter for each option

@@ -91,9 +91,31 @@ ON CONFLICT (id) DO UPDATE SET service = excluded.service, alive_at = excluded.a
     bus_ok_at = COALESCE(excluded.bus_ok_at, processes.bus_ok_at),
     server = COALESCE(excluded.server, processes.server);
 
+-- name: note_vitals
+-- How the services of a process are: also of one without a bus, whose stamp would say too much.
+UPDATE processes SET vitals_at = :now, vitals = :vitals WHERE id = :id;
+
 -- name: list_processes -> Process
 -- Who runs.
 SELECT {columns} FROM processes ORDER BY id;
+
+-- name: due -> Due
+-- The oldest instants that are still to be served: what is late, whoever should have done it.
+SELECT (SELECT min(ping_at) FROM assignments WHERE ping_at IS NOT NULL) AS ping_at,
+    (SELECT min(deadline_at) FROM assignments WHERE deadline_at IS NOT NULL) AS deadline_at,
+    (SELECT min(created_at) FROM outbox) AS outbox_at;
+
+-- name: list_alarms -> Alarm
+-- What is wrong with the house, as somebody has said.
+SELECT {columns} FROM alarms ORDER BY since, name;
+
+-- name: raise_alarm <- Alarm
+-- Something is wrong.
+INSERT INTO alarms ({columns}) VALUES ({values});
+
+-- name: end_alarm
+-- It is mended.
+DELETE FROM alarms WHERE name = :name;
 
 -- name: forget_processes
 -- Processes that are long gone; the newest stamp of all stays, for it tells the next one how long the bus was down.

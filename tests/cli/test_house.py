@@ -104,19 +104,6 @@ async def test_backup_and_restore(rollcall: Command, monkeypatch: pytest.MonkeyP
     assert len(restore) == 2
 
 
-async def test_doctor_names_what_is_wrong(rollcall: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    well = SimpleNamespace(name="store", ok=True, detail="fine", fix="never mind")
-    ill = SimpleNamespace(name="bus", ok=False, detail="gone\x1b[2J", fix="rollcall up")
-    planted(monkeypatch, "maintenance", doctor=Calls([well, ill]))
-    done = await rollcall("doctor")
-    assert done.exit_code == 1
-    assert done.stdout.splitlines()[1:] == ["ok     store  fine", "wrong  bus    gone[2J  rollcall up"]
-    rows = json.loads((await rollcall("doctor", "-o", "json")).stdout)
-    assert [row["ok"] for row in rows] == [True, False]
-    planted(monkeypatch, "maintenance", doctor=Calls([well]))
-    assert (await rollcall("doctor")).exit_code == 0
-
-
 async def test_config_show_tells_values_and_origins(rollcall: Command) -> None:
     env = {"ROLLCALL_TIMERS__WARN": "7m", "ROLLCALL_NATS__URL": "nats://ann:hush@h:1"}
     plain = await rollcall("config", "show", env=env)

@@ -1,6 +1,7 @@
 """The whole at a glance, from the rows of its queries."""
 
-from contracts.records import Figures, Process, Tally
+from contracts.codec import instant
+from contracts.records import Alarm, Due, Figures, Process, Tally
 from domain.status import QUERIES, status
 from domain.timers import SECOND_US
 from tests.domain.world import START, World
@@ -24,10 +25,14 @@ def test_counts_ages_and_lags() -> None:
         "list_processes": [
             Process(id="p1", service="pinger", started_at=START, alive_at=START, bus_ok_at=START, server="x")
         ],
+        "due": [Due(ping_at=None, deadline_at=None, outbox_at=START - 20 * SECOND_US)],
+        "list_alarms": [Alarm(name="outbox", since=START, detail="waits", fix="rollcall run relay")],
     }
     assert set(rows) == set(QUERIES)
-    found = status(World(), START, rows)
+    found = status(World(), START, rows, expected=("pinger", "relay"))
     assert (found.tasks, found.assignments, found.agents) == ({"todo": 3}, {}, {"ready": 1})
     assert (found.exhausted, found.quarantined, found.outbox, found.outbox_oldest_s) == (1, 2, 4, 5.0)
     assert (found.ping_lag_s, found.deadline_lag_s) == (0.0, 0.0)
     assert [process.service for process in found.processes] == ["pinger"]
+    assert [(alarm.name, alarm.since) for alarm in found.alarms] == [("outbox", instant(START))]
+    assert [finding.name for finding in found.findings] == ["relay", "outbox", "exhausted", "quarantined"]

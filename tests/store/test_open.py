@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -253,7 +254,7 @@ async def test_a_lock_at_the_start_is_refused_with_a_word(store: SqliteStore, pa
 
 def shape(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {name: " ".join(text.split()) for name, text in rows}
+    return {name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(text.split())) for name, text in rows}
 
 
 def test_the_migrations_lead_to_the_schema(path: Path) -> None:

@@ -77,6 +77,8 @@ PLANS = {
     "audit_of": ["SEARCH audit USING INDEX audit_aggregate (aggregate=? AND aggregate_id=? AND seq>?)"],
     "tally_assignments": [],
     "newest_stamps": ["processes_bus_ok_at", "processes_alive_at", "processes_server"],
+    "due": ["assignments_ping_at", "assignments_deadline_at", "outbox_created_at"],
+    "note_vitals": ["SEARCH processes USING INDEX sqlite_autoindex_processes_1 (id=?)"],
     "forget_commands": ["SEARCH commands USING INDEX commands_created_at (created_at<?)"],
     "forget_pings": ["SEARCH pings USING INDEX pings_sent_at (sent_at<?)"],
     "forget_processes": ["SEARCH processes USING INDEX processes_alive_at (alive_at<?)"],
