@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bus.api import Bus, Clock, Subscription
     from bus.endpoints import MicroRequest
     from bus.service import Chore, Endpoint, Service
-    from contracts.work import Ledger
+    from contracts.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -259,6 +259,8 @@ class Runtime:
         operation = endpoint.operation
         if operation.scope == "agent":
             return f"{self.ports.root}.{subjects.agent_command('*', operation.verb)}"
+        if operation.scope == "machine":
+            return f"{self.ports.root}.{subjects.machine_command('*', operation.verb)}"
         return f"{self.ports.root}.{subjects.command(operation.owner, operation.verb, '*')}"
 
     async def _close_doors(self) -> None:

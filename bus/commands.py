@@ -60,7 +60,7 @@ def read_request(endpoint: Endpoint, message: MicroRequest, root: str) -> Reques
     """Decode a command; the identity comes from the subject, which the connection's permission proves."""
     operation = endpoint.operation
     tokens = subjects.split(message.subject, root)
-    identity = subjects.name(tokens[2] if operation.scope == "agent" else tokens[-1])
+    identity = subjects.name(tokens[-1] if operation.scope == "operator" else tokens[2])
     params = decode(message.data or b"{}", operation.params, bytes_max=operation.bytes_max)
     return Request(operation, identity, f"{operation.scope}:{identity}", params)
 

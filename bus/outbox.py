@@ -19,8 +19,9 @@ from bus.api import BusError, BusTimeout, NoStream, Outgoing
 from bus.last_words import LastWords
 from bus.supervise import mend
 from contracts.codec import decode, instant, readable
+from contracts.ledger import Ledger
 from contracts.messages import DeadLetter
-from contracts.work import Ledger, Post, StoreFaultError
+from contracts.work import Post, StoreFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

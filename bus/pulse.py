@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from bus.api import Bus, Clock
-    from contracts.work import Ledger
+    from contracts.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from contracts.codec import encode
-from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Ledger, Needs, Unit, View
+from contracts.ledger import Ledger
+from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
 
 if TYPE_CHECKING:
     from bus.api import Bus, Clock

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from bus.api import Clock
     from bus.outbox import Outbox
-    from contracts.work import Cast, Ledger, Unit
+    from contracts.ledger import Ledger
+    from contracts.work import Cast, Unit
 
 log = structlog.get_logger(__name__)
 

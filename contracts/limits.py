@@ -16,6 +16,7 @@ TEXT_PATTERN: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 """Text for people: no control characters but tab and line feed."""
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
+MACHINE_BYTES_MAX: Final = 256 * 1024  # facts of many processes
 TITLE_CHARS_MAX: Final = 200
 NOTE_CHARS_MAX: Final = 2_000
 DESCRIPTION_CHARS_MAX: Final = 10_000  # four bytes each: a ping carries it, within 64 KiB
@@ -37,6 +38,10 @@ WAITING_MAX: Final[Mapping[str, int]] = MappingProxyType(
 BEATING_MAX: Final = 65_536
 """Agents whose beats one process has in hand at most: the newest of each of their last sessions."""
 SESSIONS_HEARD_MAX: Final = 4
+PROCESSES_MAX: Final = 500
+"""Processes that one machine's daemon speaks for."""
+BEAT_SECONDS_MAX: Final = 3_600
+"""The longest interval between beats: what is said to be longer counts as this."""
 POLICY_STEPS_MAX: Final = 16
 MINUTES_MAX: Final = 60 * 24 * 366
 INT_MAX: Final = 2**63 - 1

@@ -1,12 +1,13 @@
 """Every message on the wire, one Struct each. Unknown fields are ignored, new ones have defaults."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from contracts.errors import Problem
 from contracts.limits import (
+    PROCESSES_MAX,
     Capabilities,
     CommandId,
     Count,
@@ -20,7 +21,7 @@ from contracts.limits import (
     Title,
     Token,
 )
-from contracts.records import AssignmentStatus, Beats, WaitKind
+from contracts.records import AssignmentStatus, Beats, ProcessState, WaitKind
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ping", omit_defaults=True):
@@ -190,6 +191,49 @@ class Vital(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lag_s: float = 0.0
     waiting: Count = 0
     loops: tuple[LoopVital, ...] = ()
+
+
+class ProcessFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a daemon knows of the process of one agent."""
+
+    agent: Name
+    state: ProcessState
+    pid: Count | None = None
+    session: Token | None = None  # the boot id that the process was given
+    since: datetime | None = None  # by the daemon's clock, which judges nobody
+    exits: Count = 0  # how often it has ended lately
+    why: Note | None = None
+
+
+Processes = Annotated[tuple[ProcessFacts, ...], Meta(max_length=PROCESSES_MAX)]
+
+
+class MachineBeat(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A machine's daemon is alive, and so are the processes that it says run."""
+
+    session: Token
+    interval_s: int = 30
+    seq: Count = 0
+    processes: Processes = ()
+
+
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Rollcall to a machine's daemon: do this to an agent's process, unless it is too late."""
+
+    verb: Literal["start", "stop", "restart"]
+    deadline: datetime  # after it the order is refused
+    command_id: CommandId  # the same one again is answered again, and not done twice
+    by: str  # operator:<name>
+    reason: Note | None = None
+
+
+class Ordered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A daemon's answer to an order."""
+
+    agent: str
+    accepted: bool
+    state: ProcessState | None = None  # as it stands now
+    why: str = ""
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):

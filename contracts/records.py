@@ -11,7 +11,21 @@ from msgspec import Struct
 
 AgentKind = Literal["main_agent", "sub_agent"]
 Beats = Literal["required", "none"]
-AgentStatus = Literal["offline", "ready", "busy", "working", "waiting", "suspect"]
+AgentStatus = Literal[
+    "dead_failed_revive",
+    "dead",
+    "restarting",
+    "offline",
+    "suspect",
+    "stalled",
+    "waiting",
+    "working",
+    "busy",
+    "ready",
+]
+"""In the order in which they are looked for: the first that fits the facts is the status."""
+ProcessState = Literal["running", "restarting", "stopped", "gone", "failed"]
+"""The daemon's word on an agent's process: `stopped` was meant, `gone` was not, `failed` is given up."""
 TaskStatus = Literal["todo", "in_progress", "done", "failed", "cancelled"]
 AssignmentStatus = Literal["pending", "acknowledged", "waiting", "snoozed", "completed", "failed"]
 EndReason = Literal[
@@ -47,17 +61,33 @@ class Agent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     endpoint_url: str | None = None
     active: bool = True
     quarantined: bool = False
+    paused: bool = False
+    draining: bool = False
+    flag_reason: str | None = None  # why the operator set the last of these
+    flagged_by: str | None = None
+    retired_at: int | None = None
     created_at: int
     session: str | None = None
     joined_at: int | None = None
     left_at: int | None = None
     beat_at: int | None = None
     beat_interval_us: int = 30_000_000
-    silent_at: int | None = None  # when the beats will have been missed; None while nobody listens for them
-    suspect: bool = False
+    silent_at: int | None = None  # when the monitor has to judge it (again); None while nobody listens
+    suspect_at: int | None = None  # since when its beats are missed
+    dies_at: int | None = None  # its turn in the row behind a brake that lets go
+    dead_at: int | None = None
+    dead_why: str | None = None
+    released_at: int | None = None  # when the leases of the dead were released
+    hidden_at: int | None = None  # when the record became a tombstone: kept, but not listed
+    machine: str | None = None  # whose daemon speaks for its process
+    process: ProcessState | None = None
+    process_at: int | None = None
+    process_why: str | None = None
+    pid: int | None = None
     leases: int = 0  # open assignments
     accepted: int = 0  # of these acknowledged
     waiting: int = 0  # of these waiting
+    stalled: int = 0  # of the acknowledged: past their warn clock without progress
     status: AgentStatus = "offline"
     status_since: int
     status_why: str = "registered"
@@ -122,6 +152,7 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     act_us: int
     accept_by: int | None = None
     progress_by: int | None = None
+    warn_by: int | None = None  # when an acknowledged lease without progress is stalled
     wait_until: int | None = None
     snooze_until: int | None = None
     resume_at: int | None = None
@@ -142,6 +173,7 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     wait_notices: int = 0
     note: str | None = None
     progressed_at: int | None = None
+    stalled: bool = False
     deferred: bool = False
     repeats: int = 0
     exhausted: bool = False
@@ -154,6 +186,50 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     restate_at: int | None = None  # when the mailbox was found to hold an older word than the newest
     quarantined: str | None = None  # why its decision could not be made
     version: int = 0
+
+
+class Machine(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A computer whose daemon runs agents and speaks for their processes."""
+
+    id: int
+    name: str
+    session: str  # which life of the daemon
+    joined_at: int
+    left_at: int | None = None
+    beat_at: int
+    beat_interval_us: int = 30_000_000
+    silent_at: int | None = None  # when its beats will have been missed; None while nobody listens
+    connected: bool = True
+    lost_at: int | None = None  # since when its beats are missed
+    release: str | None = None  # of the daemon's software
+    version: int = 0
+
+
+class Brake(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A hold on deaths, because too many fell silent at once: `fleet`, or `machine:<name>`."""
+
+    id: int
+    scope: str
+    began_at: int
+    members: int  # how many could have fallen silent, and how many did
+    silent: int
+    look_at: int | None = None  # when the monitor has to look whether it may end
+    canary_since: int | None = None  # since when our own beats are heard without a gap
+    canary_at: int | None = None
+    released_at: int | None = None  # since when it lets go, one death at a time
+    released_why: str | None = None
+    next_death_at: int | None = None
+    ended_at: int | None = None
+    end_reason: str | None = None
+    version: int = 0
+
+
+class Frozen(Struct, frozen=True, kw_only=True, gc=False):
+    """An operator's word that nothing new is offered anywhere."""
+
+    since: int
+    by: str
+    reason: str
 
 
 class PolicyStep(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -54,6 +54,26 @@ def heartbeat(agent: str) -> str:
     return f"hb.{agent}"
 
 
+def machine_heartbeat(machine: str) -> str:
+    """Where a machine's daemon beats."""
+    return f"hb.machine.{machine}"
+
+
+def order(machine: str, agent: str) -> str:
+    """Where a machine's daemon takes orders about an agent."""
+    return f"order.{machine}.{agent}"
+
+
+def machine_answer(machine: str) -> str:
+    """Where a machine's daemon is told that its beat was wrong."""
+    return f"answer.machine.{machine}.presence"
+
+
+def machine_command(machine: str, verb: str) -> str:
+    """Where a machine's daemon asks for something."""
+    return f"cmd.machine.{machine}.{verb}"
+
+
 def agent_command(agent: str, verb: str) -> str:
     """Where an agent asks for something."""
     return f"cmd.agent.{agent}.{verb}"

@@ -23,16 +23,52 @@ class AgentView(Struct, frozen=True, kw_only=True):
     beats: str
     active: bool
     quarantined: bool
+    flags: tuple[str, ...]  # what an operator said: retired, quarantined, draining, paused
+    flag_reason: str | None
+    flagged_by: str | None
     status: str
     status_since: datetime
     status_why: str
+    status4: str  # the same in the older words: idle, busy, working, offline
+    status6: str  # and in those: offline, ready, working, restarting, dead, dead_failed_revive
     leases: int
     accepted: int
+    waiting: int
+    stalled: int
     timeout_us: int
+    session: str | None
     beat_at: datetime | None
+    beat_interval_us: int
     joined_at: datetime | None
+    left_at: datetime | None
+    suspect_at: datetime | None
+    dead_at: datetime | None
+    dead_why: str | None
+    released_at: datetime | None
+    hidden_at: datetime | None
+    retired_at: datetime | None
+    machine: str | None
+    process: str | None
+    process_at: datetime | None
+    process_why: str | None
+    pid: int | None
     last_ack_at: datetime | None
     created_at: datetime
+
+
+class MachineView(Struct, frozen=True, kw_only=True):
+    """A machine, whether its daemon is heard, and since when."""
+
+    id: int
+    name: str
+    session: str
+    connected: bool
+    joined_at: datetime
+    left_at: datetime | None
+    beat_at: datetime
+    beat_interval_us: int
+    lost_at: datetime | None
+    release: str | None
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
@@ -78,6 +114,8 @@ class AssignmentView(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     accept_by: datetime | None
     progress_by: datetime | None
+    warn_by: datetime | None
+    stalled: bool
     wait_until: datetime | None
     snooze_until: datetime | None
     resume_at: datetime | None
@@ -181,12 +219,17 @@ class PolicyView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-def view(record: Struct, kind: type[V]) -> V:
-    """Return `record` as `kind`, which names the fields to show; instants become datetimes."""
+def view(record: Struct, kind: type[V], **more: object) -> V:
+    """Return `record` as `kind`, which names the fields to show; instants become datetimes.
+
+    `more` are the fields that the record does not have.
+    """
     fields = {
-        field.name: _shown(field.name, getattr(record, field.name)) for field in msgspec.structs.fields(kind)
+        field.name: _shown(field.name, getattr(record, field.name))
+        for field in msgspec.structs.fields(kind)
+        if field.name not in more
     }
-    return kind(**fields)
+    return kind(**fields, **more)
 
 
 def _shown(name: str, value: object) -> object:

@@ -7,17 +7,18 @@ decision, writes what it returns with expected versions, commits, and only then 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from contracts.errors import Problem
-from contracts.messages import DeadLetter
 from contracts.records import (
     Agent,
-    Alarm,
     Assignment,
+    Brake,
     Comment,
     Escalation,
+    Frozen,
     Hold,
+    Machine,
     NoticeRow,
     PingRow,
     Policy,
@@ -53,7 +54,7 @@ class Cast(Struct, frozen=True, kw_only=True, gc=False):
 class Fact(Struct, frozen=True, kw_only=True, gc=False):
     """One change: becomes an audit row and an event under the same id."""
 
-    aggregate: str  # task, assignment, agent, policy, system
+    aggregate: str  # task, assignment, agent, machine, brake, policy, system
     id: str
     event: str  # past tense
     version: int  # of the aggregate after the change
@@ -70,6 +71,9 @@ class Changes(Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...] = ()
     escalations: tuple[Escalation, ...] = ()
     policies: tuple[Policy, ...] = ()
+    machines: tuple[Machine, ...] = ()
+    brakes: tuple[Brake, ...] = ()
+    frozen: Frozen | UnsetType | None = UNSET  # None: thawed
     steps: tuple[StepRow, ...] = ()
     pings: tuple[PingRow, ...] = ()
     comments: tuple[Comment, ...] = ()
@@ -101,6 +105,10 @@ class Needs(Struct, frozen=True, kw_only=True):
     task_keys: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     agent_ids: tuple[int, ...] = ()
+    machines: tuple[str, ...] = ()
+    machine_ids: tuple[int, ...] = ()
+    hosts: bool = False  # the machines of the loaded agents
+    brakes: bool = False  # every brake that is on
     leases: bool = False  # the open assignments (with company) of the named agents
     policies: tuple[str, ...] = ()
     candidates: bool = False  # every active agent that could take work, and the main agents
@@ -108,7 +116,8 @@ class Needs(Struct, frozen=True, kw_only=True):
     dependents: bool = False  # the tasks that wait for the named ones, and what all of these wait for
     clocks: bool = False  # holds and answers_until
     alone: bool = False  # no company but an assignment's task: for what is done by the thousand
-    lookups: tuple[Lookup, ...] = ()
+    lookups: tuple[Lookup, ...] = ()  # each sees what earlier units of the transaction did
+    shared: tuple[Lookup, ...] = ()  # asked once for the transaction, as it begins
 
 
 class View(Protocol):
@@ -147,6 +156,26 @@ class View(Protocol):
     @property
     def policies(self) -> Mapping[str, Policy]:
         """Loaded policies by name."""
+        ...
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        """Loaded machines by name in lower case."""
+        ...
+
+    @property
+    def brakes(self) -> Mapping[int, Brake]:
+        """The brakes that were on when the transaction began, and those that were put on in it, by id."""
+        ...
+
+    @property
+    def frozen(self) -> Frozen | None:
+        """Why nothing new is offered anywhere; None while it is."""
+        ...
+
+    @property
+    def health(self) -> int:
+        """How ill whoever judges silence is himself: 0 (well) to 7."""
         ...
 
     @property
@@ -190,7 +219,7 @@ class View(Protocol):
         ...
 
     def new_id(self, table: str) -> int:
-        """Draw the next id of `assignments`, `tasks`, `agents` or `escalations`."""
+        """Draw the next id of a table that has such ids (store.view.DRAWN)."""
         ...
 
     def draw(self) -> float:
@@ -223,7 +252,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Due rows taken in one statement, each decided and written in the same transaction."""
 
     query: str  # an UPDATE … RETURNING of `rows`, given :now, :limit and `params`
-    rows: str  # assignments, tasks or agents
+    rows: str  # assignments, tasks, agents, machines or brakes
     decide: Callable[[View, int, int], Changes]  # (view, the row's id, now)
     needs: Needs = Needs()
     params: tuple[tuple[str, object], ...] = ()
@@ -236,6 +265,10 @@ class Claim(Struct, frozen=True, kw_only=True):
                 needs = structs.replace(self.needs, assignments=(*self.needs.assignments, row))
             case "tasks":
                 needs = structs.replace(self.needs, tasks=(*self.needs.tasks, row))
+            case "machines":
+                needs = structs.replace(self.needs, machine_ids=(*self.needs.machine_ids, row))
+            case "brakes":
+                needs = structs.replace(self.needs, brakes=True)
             case _:
                 needs = structs.replace(self.needs, agent_ids=(*self.needs.agent_ids, row))
         return Unit(
@@ -281,93 +314,3 @@ class Stamp(Struct, frozen=True, kw_only=True):
 
 class StoreFaultError(Exception):
     """The store cannot do its work now (locked, full, gone); nothing was written, no message is to blame."""
-
-
-class Ledger(Protocol):
-    """What the runtime asks of a store. Every method may raise StoreFaultError; then nothing was written."""
-
-    async def run(self, units: Sequence[Unit], now: int) -> list[Committed | Failed]:
-        """Do the units in order in one transaction (those that only read: on a read connection)."""
-        ...
-
-    async def claim(self, claim: Claim, now: int) -> list[Committed | Failed]:
-        """Do what is due in one transaction; fewer results than the limit: nothing more is due."""
-        ...
-
-    async def confirm(self, posts: Sequence[Post], now: int) -> Sequence[Post]:
-        """Delete outbox rows that the bus has confirmed, each at the version that was sent.
-
-        Returns those of a slot that had a newer word meanwhile, which may have been sent before this one.
-        """
-        ...
-
-    async def restate(self, posts: Sequence[Post], now: int) -> None:
-        """Let the mailbox be told again what holds for the assignments of these posts."""
-        ...
-
-    async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:
-        """Put a letter in the place of an outbox row that the bus refuses for good, and say so."""
-        ...
-
-    async def unsent(self, older_than: int, limit: int) -> list[Post]:
-        """Return outbox rows created before `older_than`, oldest first."""
-        ...
-
-    async def current(self, posts: Sequence[Post]) -> list[Post]:
-        """Return those of the posts that still stand in the outbox at the same version."""
-        ...
-
-    async def due_at(self, query: str) -> int | None:
-        """Return the earliest due instant by a named query."""
-        ...
-
-    async def quarantine(self, row: Failed, now: int) -> Committed:
-        """Take a row whose decision throws out of the due columns, with reason, dead letter and event.
-
-        A row that changed since it was claimed is left: another decision may be right for what it is now.
-        """
-        ...
-
-    async def begin_refill(self, born: str) -> None:
-        """Note when the stream of events was created; an unknown one has to be filled from the audit."""
-        ...
-
-    async def refill_page(self, limit: int) -> tuple[list[Post], int] | None:
-        """Return the next events to publish again and the number of the last; None when there are none."""
-        ...
-
-    async def refilled(self, until: int) -> None:
-        """Say up to which number the events have been published again."""
-        ...
-
-    async def stamp(self, stamp: Stamp) -> None:
-        """Say that this process lives; a gap in which agents could perhaps not answer becomes a hold."""
-        ...
-
-    async def vitals(self, process: str, vitals: bytes, now: int) -> None:
-        """Say how the services of a process are, and nothing of its bus; one never stamped says nothing."""
-        ...
-
-    async def alarm(self, standing: Sequence[Alarm], now: int) -> Committed:
-        """Let exactly these alarms stand; each is announced once when it begins and once when it is over."""
-        ...
-
-    async def hold(self, hold: Hold) -> None:
-        """Let a stretch of time count against nobody."""
-        ...
-
-    async def answered(self, until: int, stamp: Stamp) -> None:
-        """Say up to when the answers on the bus have been handled; stamps first, in the same transaction."""
-        ...
-
-    async def forget(self, table: str, before: int, limit: int) -> int:
-        """Delete at most `limit` rows of `table` older than `before`; return how many went."""
-        ...
-
-    async def checkpoint(self) -> None:
-        """Fold the write-ahead log into the store's file."""
-        ...
-
-    async def release(self, table: str, row: int, now: int) -> Committed:
-        """Put a quarantined row back to work."""
-        ...

@@ -10,13 +10,15 @@ from contracts.messages import AgentSpec
 from contracts.operations.agents import AddParams, AgentRef, ListResult, SetParams, ShowResult
 from contracts.records import OPEN_STATUSES, Agent
 from contracts.views import AgentView, AssignmentView
-from contracts.views import view as view_of
+from contracts.views import view as shown_as
 from contracts.work import Changes, View
 from domain.draft import Draft
-from domain.projection import project, put_agent
+from domain.projection import flags, project, put_agent, status4, status6
 from domain.timers import Timers
 
 MAIN_CAPACITY = 10
+ALONE: dict[str, None] = dict.fromkeys(("silent_at", "suspect_at", "dies_at"))
+"""What the monitor notes about whom it listens for; nobody listens for this one any more."""
 
 
 def add(
@@ -67,7 +69,7 @@ def set_agent(
     if not isinstance(params.timeout_minutes, UnsetType):
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us
     if changes.get("beats") == "none" or changes.get("active") is False:
-        changes |= {"silent_at": None, "suspect": False}
+        changes |= ALONE
     after = put_agent(draft, structs.replace(agent, **changes))
     draft.fact(after, "changed", fields=sorted(changes))
     draft.wake("assigner")
@@ -76,7 +78,12 @@ def set_agent(
 
 def listed(rows: Sequence[Agent]) -> ListResult:
     """Return the agents for readers."""
-    return ListResult(items=tuple(view_of(row, AgentView) for row in rows))
+    return ListResult(items=tuple(agent_view(row) for row in rows))
+
+
+def agent_view(agent: Agent) -> AgentView:
+    """Return an agent for readers, with its status in the older vocabularies too."""
+    return shown_as(agent, AgentView, flags=flags(agent), status4=status4(agent), status6=status6(agent))
 
 
 def shown(view: View, name: str) -> ShowResult:
@@ -88,6 +95,6 @@ def shown(view: View, name: str) -> ShowResult:
         row for row in view.assignments.values() if row.agent == agent.name and row.status in OPEN_STATUSES
     )
     return ShowResult(
-        agent=view_of(agent, AgentView),
-        assignments=tuple(view_of(row, AssignmentView) for row in sorted(held, key=lambda row: row.id)),
+        agent=agent_view(agent),
+        assignments=tuple(shown_as(row, AssignmentView) for row in sorted(held, key=lambda row: row.id)),
     )

@@ -91,6 +91,8 @@ def _happened(row: Assignment, event: Word, at: int, timers: Timers) -> Assignme
             return settle(_waited_too_long(row, at, timers))
         case "due_missed":
             return settle(structs.replace(row, due_at=None))
+        case "warn_missed":
+            return settle(structs.replace(row, warn_by=None, stalled=True))
         case "repeat_due":
             return repeated(row, at, timers)
         case _:
@@ -99,7 +101,7 @@ def _happened(row: Assignment, event: Word, at: int, timers: Timers) -> Assignme
 
 def settle(row: Assignment) -> Assignment:
     """Return the row with the two due columns that follow from its clocks, and out of quarantine."""
-    clocks = (row.accept_by, row.progress_by, row.wait_until, row.snooze_until, row.due_at)
+    clocks = (row.accept_by, row.progress_by, row.warn_by, row.wait_until, row.snooze_until, row.due_at)
     pinged = row.pings_enabled and row.status in ("pending", "acknowledged")
     return structs.replace(
         row,
@@ -177,6 +179,7 @@ def _accepted(row: Assignment, at: int, timers: Timers) -> Assignment:
         snooze_until=None,
         paused_us=None,
         progress_by=at + row.act_us,
+        warn_by=at + row.warn_us,
         ping_at=at + row.warn_us,
     )
 
@@ -194,6 +197,8 @@ def _progressed(row: Assignment, event: Progress, at: int, timers: Timers) -> As
             progressed_at=at,
             deferred=False,
             progress_by=at + row.act_us,
+            warn_by=at + row.warn_us,
+            stalled=False,
             ping_at=at + row.warn_us,
         )
     return settle(after)
@@ -213,6 +218,8 @@ def _waiting(row: Assignment, event: Wait, at: int, timers: Timers) -> Assignmen
         status="waiting",
         paused_us=_left(taken.progress_by, at),
         progress_by=None,
+        warn_by=None,
+        stalled=False,
         wait_kind=event.on,
         wait_who=event.who,
         wait_reason=event.reason,
@@ -232,6 +239,8 @@ def _snoozed(row: Assignment, event: Snooze, at: int, timers: Timers) -> Assignm
         paused_us=_left(row.accept_by if row.accepted_at is None else row.progress_by, at),
         accept_by=None,
         progress_by=None,
+        warn_by=None,
+        stalled=False,
         snooze_until=at + event.minutes * timers.minute_us,
         snoozes=row.snoozes + 1,
         snooze_reason=event.reason,
@@ -259,6 +268,7 @@ def _running(row: Assignment, at: int, timers: Timers) -> Assignment:
         row,
         status="acknowledged",
         progress_by=by,
+        warn_by=max(at, by - row.act_us + row.warn_us),
         ping_at=max(at, by - row.act_us + row.warn_us),
         paused_us=None,
         snooze_until=None,
@@ -289,6 +299,8 @@ def _ended(row: Assignment, at: int, reason: EndReason) -> Assignment:
             ended_at=at,
             accept_by=None,
             progress_by=None,
+            warn_by=None,
+            stalled=False,
             wait_until=None,
             snooze_until=None,
             due_at=None,

@@ -38,6 +38,14 @@ def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | 
     return Running(_missed(row), due, _judged_at(due, view, now, timers, asked=not never_asked(row)))
 
 
+def warning(row: Assignment, view: View, now: int, timers: Timers) -> int | None:
+    """Return when an acknowledged lease may be found stalled; None when it is, or works on no clock."""
+    if row.warn_by is None:
+        return None
+    due = held_up(row.warn_by, row.warn_by - row.warn_us, view.holds)
+    return _judged_at(due, view, now, timers)
+
+
 def _judged_at(due: int, view: View, now: int, timers: Timers, *, asked: bool = True) -> int:
     """Return when a promise may be found missed: an answer, or word of an outage, may be on its way."""
     handled = view.answers_until is not None and due <= view.answers_until and asked

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from contracts import messages, subjects
 from contracts.codec import encode, instant
@@ -11,8 +11,11 @@ from contracts.errors import NotFoundError
 from contracts.records import (
     Agent,
     Assignment,
+    Brake,
     Comment,
     Escalation,
+    Frozen,
+    Machine,
     NoticeRow,
     PingRow,
     Policy,
@@ -22,7 +25,7 @@ from contracts.records import (
 from contracts.work import Cast, Changes, Fact, Post, View
 from domain.timers import SECOND_US, Timers
 
-Record = Agent | Task | Assignment | Escalation | Policy
+Record = Agent | Task | Assignment | Escalation | Policy | Machine | Brake
 WITHDRAWN_TTL_S = 60
 SYSTEM = "rollcall"  # who signs the remarks that the machines make
 
@@ -42,6 +45,9 @@ class Draft:
         self._assignments: dict[int, Assignment] = {}
         self._escalations: dict[int, Escalation] = {}
         self._policies: dict[str, Policy] = {}
+        self._machines: dict[str, Machine] = {}
+        self._brakes: dict[int, Brake] = {}
+        self._frozen: Frozen | UnsetType | None = UNSET
         self._steps: list[StepRow] = []
         self._pings: list[PingRow] = []
         self._comments: list[Comment] = []
@@ -88,6 +94,16 @@ class Draft:
             return None
         return self._escalations.get(escalation_id) or self.view.escalations.get(escalation_id)
 
+    def machine(self, name: str) -> Machine | None:
+        """Return the machine as it stands now, if it is known here."""
+        key = name.lower()
+        return self._machines.get(key) or self.view.machines.get(key)
+
+    def brake(self, scope: str) -> Brake | None:
+        """Return the brake that is on in this scope, as it stands now."""
+        rows = {**self.view.brakes, **self._brakes}.values()
+        return next((row for row in rows if row.scope == scope and row.ended_at is None), None)
+
     def candidates(self) -> list[Agent]:
         """Return whoever could take work, as they stand now."""
         return self._as_they_stand(self.view.candidates)
@@ -120,6 +136,10 @@ class Draft:
                 self._escalations[record.id] = record
             case Policy():
                 self._policies[record.name] = record
+            case Machine():
+                self._machines[record.name.lower()] = record
+            case Brake():
+                self._brakes[record.id] = record
             case _:
                 assert_never(record)
 
@@ -137,6 +157,10 @@ class Draft:
                 data={name: value for name, value in data.items() if value is not None},
             )
         )
+
+    def freeze(self, frozen: Frozen | None) -> None:
+        """Let nothing new be offered anywhere; None: let it be again."""
+        self._frozen = frozen
 
     def comment(self, task_id: int, text: str, author: str = SYSTEM) -> None:
         """Remark something on a task."""
@@ -197,6 +221,9 @@ class Draft:
             assignments=tuple(self._assignments.values()),
             escalations=tuple(self._escalations.values()),
             policies=tuple(self._policies.values()),
+            machines=tuple(self._machines.values()),
+            brakes=tuple(self._brakes.values()),
+            frozen=self._frozen,
             steps=tuple(self._steps),
             pings=tuple(self._pings),
             comments=tuple(self._comments),
@@ -247,4 +274,4 @@ def ping_message(row: Assignment, task: Task, incarnation: str, now: int) -> mes
 
 def _identity(record: Record) -> tuple[str, str]:
     name = type(record).__name__.lower()
-    return name, record.name if isinstance(record, Agent | Policy) else str(record.id)
+    return name, record.name if isinstance(record, Agent | Policy | Machine) else str(record.id)

@@ -13,7 +13,7 @@ from domain import reminders
 from domain.aims import DEFAULT_STEPS, Aim, Case, aim
 from domain.assigning import assign_due
 from domain.assignment import extended, given_up, repeated
-from domain.clocks import Running, running
+from domain.clocks import Running, running, warning
 from domain.draft import Draft
 from domain.leases import able_giver, continued, end_lease, open_lease, put_assignment, return_to_giver
 from domain.matrix import Word
@@ -43,9 +43,12 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
         return draft.changes()
     if row.due_at is not None and row.due_at <= now:
         row = reminders.due(draft, row)
+    warn_at = warning(row, view, now, timers)
+    if warn_at is not None and warn_at <= now:
+        row, warn_at = reminders.stalled(draft, row), None
     clock = running(row, view, now, timers)
     if clock is None or clock.judged_at > now:
-        _look_again(draft, row, clock)
+        _look_again(draft, row, clock, warn_at)
         return draft.changes()
     match clock.event:
         case "snooze_over":
@@ -63,9 +66,9 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
     return draft.changes()
 
 
-def _look_again(draft: Draft, row: Assignment, clock: Running | None) -> None:
+def _look_again(draft: Draft, row: Assignment, clock: Running | None, warn_at: int | None) -> None:
     """Set the deadline to when something can be due; the clocks themselves stay."""
-    instants = (row.due_at, None if clock is None else clock.judged_at)
+    instants = (row.due_at, warn_at, None if clock is None else clock.judged_at)
     soonest = min((at for at in instants if at is not None), default=None)
     draft.put(structs.replace(row, deadline_at=soonest))
 

@@ -133,10 +133,10 @@ def put_assignment(
     """Write an assignment; its holder's counters and status, its pings and doorbells follow."""
     draft.put(after)
     agent = draft.agent(after.agent)
-    leases, accepted, waiting = (
+    leases, accepted, waiting, stalled = (
         now - then for now, then in zip(_counts(after), _counts(before), strict=True)
     )
-    if leases or accepted or waiting:
+    if leases or accepted or waiting or stalled:
         put_agent(
             draft,
             structs.replace(
@@ -144,6 +144,7 @@ def put_assignment(
                 leases=agent.leases + leases,
                 accepted=agent.accepted + accepted,
                 waiting=agent.waiting + waiting,
+                stalled=agent.stalled + stalled,
             ),
         )
     if before is not None and _withdraws(before, after):
@@ -154,10 +155,11 @@ def put_assignment(
         draft.wake("assigner")  # somebody has room now
 
 
-def _counts(row: Assignment | None) -> tuple[int, int, int]:
+def _counts(row: Assignment | None) -> tuple[int, int, int, int]:
     if row is None:
-        return 0, 0, 0
-    return row.status in OPEN_STATUSES, row.status == "acknowledged", row.status == "waiting"
+        return 0, 0, 0, 0
+    accepted = row.status == "acknowledged"
+    return row.status in OPEN_STATUSES, accepted, row.status == "waiting", accepted and row.stalled
 
 
 def _withdraws(before: Assignment, after: Assignment) -> bool:

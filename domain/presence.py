@@ -8,13 +8,15 @@ from contracts.codec import instant
 from contracts.errors import NotFoundError, RejoinRequiredError, StaleSessionError
 from contracts.messages import Beat, Notice
 from contracts.operations.answers import JoinParams, LeaveParams, LeaveResult, NextResult
-from contracts.records import OPEN_STATUSES, Agent, Assignment, Hold, NoticeRow
+from contracts.records import OPEN_STATUSES, Agent, Assignment, Hold, Machine, NoticeRow
 from contracts.views import Lease, SyncView
 from contracts.work import Changes, View
 from domain.draft import Draft, ping_message
+from domain.listening import heard, interval_us
 from domain.pinging import owed
+from domain.processes import BACK, ENDED, own_beats
 from domain.projection import project, put_agent
-from domain.timers import SECOND_US, Timers
+from domain.timers import Timers
 from domain.wording import misspelt
 
 __all__ = ["beat", "join", "leave", "next_owed", "project", "silent", "sync"]
@@ -29,18 +31,20 @@ def join(
     kept = known.capabilities
     if params.capabilities is not None:
         kept = tuple(name for name in kept if name in params.capabilities)
-    interval_us = params.interval_s * SECOND_US
+    every_us = interval_us(params.interval_s)
     after = structs.replace(
         known,
         session=params.session,
         joined_at=now,
         left_at=None,
         beat_at=now,
-        beat_interval_us=interval_us,
-        silent_at=_silent_at(known, now, interval_us, timers),
-        suspect=False,
+        beat_interval_us=every_us,
+        silent_at=_silent_at(known, now, every_us, timers),
         capabilities=kept,
+        **BACK,
     )
+    if known.process in ENDED:  # it speaks itself, so another process of it runs
+        after = structs.replace(after, process=None, process_at=now, process_why=None, pid=None)
     after = put_agent(draft, after)
     if params.session != known.session or known.left_at is not None:
         draft.fact(after, "joined", capabilities=list(kept), leases=after.leases)
@@ -55,7 +59,7 @@ def leave(view: View, now: int, agent: str, params: LeaveParams, *, timers: Time
     if params.session is not None and params.session != known.session:
         raise StaleSessionError(f"another session speaks for {known.name} now")
     if known.left_at is None:
-        after = structs.replace(known, left_at=now, silent_at=None, suspect=False)
+        after = structs.replace(known, left_at=now, silent_at=None, **BACK)
         draft.fact(put_agent(draft, after), "left", leases=known.leases)
     return draft.changes(LeaveResult(leases=known.leases))
 
@@ -71,20 +75,22 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
         raise RejoinRequiredError(f"{known.name} has not joined")
     if beat.session is not None and beat.session != known.session:
         raise RejoinRequiredError(f"another session speaks for {known.name} now")
+    if known.process in ENDED:  # it may have been sent before the end
+        raise RejoinRequiredError(f"{known.machine} says that the process of {known.name} ended")
     draft = Draft(view, now, actor=f"agent:{agent}", timers=timers)
-    heard_at = max(min(at, now), min(known.beat_at or 0, now))  # in the future: the clock stepped back
-    interval_us = max(1, beat.interval_s) * SECOND_US
+    heard_at = heard(known.beat_at, at, now)
+    every_us = interval_us(beat.interval_s)
     put_agent(
         draft,
         structs.replace(
             known,
             beat_at=heard_at,
-            beat_interval_us=interval_us,
-            silent_at=_silent_at(known, heard_at, interval_us, timers),
-            suspect=False,
+            beat_interval_us=every_us,
+            silent_at=_silent_at(known, heard_at, every_us, timers),
+            **BACK,
         ),
     )
-    if known.suspect:
+    if known.suspect_at is not None:
         draft.wake("assigner")
     return draft.changes()
 
@@ -99,14 +105,25 @@ def silent(view: View, agent_id: int, now: int, timers: Timers) -> Changes:
     known = next((agent for agent in view.agents.values() if agent.id == agent_id), None)
     if known is None or known.silent_at is None or known.silent_at > now:
         return draft.changes()
+    machine = _witness(draft, known)
+    if machine is not None and not own_beats(known):
+        put_agent(draft, structs.replace(known, silent_at=machine.silent_at))
+        return draft.changes()
     due = _listened(known, known.silent_at, view.holds, timers)
     if due > now:
         draft.put(structs.replace(known, silent_at=due))
     elif view.answers_until is None or view.answers_until < due:
         draft.put(structs.replace(known, silent_at=now + timers.recheck_us))
     else:
-        put_agent(draft, structs.replace(known, suspect=True, silent_at=None))
+        put_agent(draft, structs.replace(known, suspect_at=now, silent_at=None))
     return draft.changes()
+
+
+def _witness(draft: Draft, agent: Agent) -> Machine | None:
+    """Return the machine that says now that the agent's process runs, if one does."""
+    machine = None if agent.machine is None else draft.machine(agent.machine)
+    fresh = machine is not None and machine.connected and (machine.silent_at or 0) > draft.now
+    return machine if fresh and agent.process == "running" else None
 
 
 def _listened(agent: Agent, silent_at: int, holds: Sequence[Hold], timers: Timers) -> int:

@@ -1,16 +1,99 @@
 """The status of an agent: a pure projection of the facts about it, stated only when it changes."""
 
+from collections.abc import Callable
+
 from msgspec import structs
 
 from contracts.records import Agent, AgentStatus
 from domain.draft import Draft
 
+FLAGS: tuple[tuple[str, Callable[[Agent], bool]], ...] = (
+    ("retired", lambda agent: agent.retired_at is not None),
+    ("quarantined", lambda agent: agent.quarantined),
+    ("draining", lambda agent: agent.draining),
+    ("paused", lambda agent: agent.paused),
+)
+"""What an operator said about an agent; it stands beside the status."""
+STATUS4: dict[AgentStatus, str] = {
+    "dead_failed_revive": "offline",
+    "dead": "offline",
+    "restarting": "offline",
+    "offline": "offline",
+    "suspect": "",
+    "stalled": "working",
+    "waiting": "busy",
+    "working": "working",
+    "busy": "busy",
+    "ready": "idle",
+}
+"""The status in four words (idle, busy, working, offline); a suspect is shown as what it holds."""
+STATUS6: dict[AgentStatus, str] = {
+    "dead_failed_revive": "dead_failed_revive",
+    "dead": "dead",
+    "restarting": "restarting",
+    "offline": "offline",
+    "suspect": "",
+    "stalled": "working",
+    "waiting": "working",
+    "working": "working",
+    "busy": "ready",
+    "ready": "ready",
+}
+"""The status in six words (offline, ready, working, restarting, dead, dead_failed_revive)."""
+GONE: tuple[AgentStatus, ...] = ("dead_failed_revive", "dead", "restarting", "offline", "suspect")
+"""Who cannot be expected to answer now."""
+
 
 def project(agent: Agent) -> tuple[AgentStatus, str]:
-    """Return the first status that fits, and why."""
-    absent = _absent(agent)
-    if absent is not None:
-        return absent
+    """Return the first status that fits, in the order of `AgentStatus`, and why."""
+    return _lost(agent) or _absent(agent) or _load(agent)
+
+
+def status4(agent: Agent) -> str:
+    """Return the status in the older vocabulary of four words."""
+    return STATUS4[agent.status] or STATUS4[_load(agent)[0]]
+
+
+def status6(agent: Agent) -> str:
+    """Return the status in the older vocabulary of six words."""
+    return STATUS6[agent.status] or STATUS6[_load(agent)[0]]
+
+
+def flags(agent: Agent) -> tuple[str, ...]:
+    """Return what an operator said about the agent."""
+    return tuple(word for word, is_set in FLAGS if is_set(agent))
+
+
+def _lost(agent: Agent) -> tuple[AgentStatus, str] | None:
+    """Return how an agent that should be there is not, whatever became of it."""
+    if not agent.active:
+        return "offline", "not active" if agent.retired_at is None else "retired"
+    if agent.process == "failed":
+        return "dead_failed_revive", agent.process_why or "its process failed again and again"
+    if agent.dead_at is not None:
+        return "dead", agent.dead_why or "missed its beats"
+    if agent.process == "restarting":
+        return "restarting", agent.process_why or "its process ended"
+    return None
+
+
+def _absent(agent: Agent) -> tuple[AgentStatus, str] | None:
+    if agent.beats == "none":
+        return None
+    if agent.left_at is not None:
+        return "offline", "stopped" if agent.process == "stopped" else "left"
+    if agent.joined_at is None:
+        return "offline", "never joined"
+    if agent.suspect_at is not None:
+        witness = agent.machine is not None and agent.process == "running"
+        return "suspect", f"missed its beats; {agent.machine} says it runs" if witness else "missed its beats"
+    return None
+
+
+def _load(agent: Agent) -> tuple[AgentStatus, str]:
+    """Return what an agent that is there does."""
+    if agent.stalled:
+        return "stalled", "has accepted work and reports no progress"
     if agent.leases and agent.waiting == agent.leases:
         return "waiting", "all it holds is waiting"
     if agent.accepted:
@@ -20,18 +103,6 @@ def project(agent: Agent) -> tuple[AgentStatus, str]:
     if agent.leases >= agent.capacity:
         return "busy", "has no capacity"
     return "ready", "no beats" if agent.beats == "none" else "present"
-
-
-def _absent(agent: Agent) -> tuple[AgentStatus, str] | None:
-    if not agent.active:
-        return "offline", "not active"
-    if agent.beats == "none":
-        return None
-    if agent.left_at is not None:
-        return "offline", "left"
-    if agent.joined_at is None:
-        return "offline", "never joined"
-    return ("suspect", "missed its beats") if agent.suspect else None
 
 
 def put_agent(draft: Draft, agent: Agent) -> Agent:
@@ -53,6 +124,4 @@ def alive(agent: Agent) -> str | None:
         return "not active"
     if agent.quarantined:
         return "quarantined"
-    if agent.beats == "required" and agent.status in ("offline", "suspect"):
-        return f"not present: {agent.status}"
-    return None
+    return f"not present: {agent.status}" if agent.status in GONE else None

@@ -6,7 +6,18 @@ from typing import Any
 from msgspec import structs
 
 from contracts.limits import INT_MAX
-from contracts.records import NOT_AGAIN, Agent, Assignment, Escalation, Hold, Policy, Task
+from contracts.records import (
+    NOT_AGAIN,
+    Agent,
+    Assignment,
+    Brake,
+    Escalation,
+    Frozen,
+    Hold,
+    Machine,
+    Policy,
+    Task,
+)
 from contracts.work import Changes, Lookup, View
 
 
@@ -32,6 +43,10 @@ class Rehearsal:
     dependencies: Mapping[int, tuple[int, ...]] = {}
     rows: Mapping[Lookup, Sequence[Any]] = {}
     task_ids: Mapping[str, int] = {}
+    machines: Mapping[str, Machine] = {}
+    brakes: Mapping[int, Brake] = {}
+    frozen: Frozen | None = None
+    health = 0
 
     @property
     def candidates(self) -> Mapping[str, Agent]:

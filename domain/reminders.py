@@ -26,6 +26,14 @@ def due(draft: Draft, row: Assignment) -> Assignment:
     return after
 
 
+def stalled(draft: Draft, row: Assignment) -> Assignment:
+    """Let an accepted row without progress count as stalled; the lease stays, and its act clock runs on."""
+    after = apply(row, "warn_missed", draft.now, draft.timers)
+    put_assignment(draft, row, after)
+    draft.fact(after, "stalled", task=row.task_id, agent=row.agent)
+    return after
+
+
 def snooze_over(draft: Draft, row: Assignment) -> None:
     """Let a snoozed row be as it was before, and ping."""
     after = apply(row, "snooze_over", draft.now, draft.timers)

@@ -27,6 +27,10 @@ class Timers(Struct, frozen=True, kw_only=True):
     assign_retry_us: int = 30 * SECOND_US
     recheck_us: int = SECOND_US  # a tick: how soon a clock is looked at again that may not be judged yet
     beat_misses: int = 3
+    machine_misses: int = 4
+    grace_us: int = 60 * SECOND_US  # from suspect to dead
+    release_us: int = 60 * SECOND_US  # from dead to the release of what it held
+    hide_us: int = 24 * 60 * MINUTE_US  # from the release to the tombstone
     snoozes_max: int = SNOOZES_MAX
     failures_max: int = FAILURES_MAX
     wait_notices_max: int = 3
@@ -43,11 +47,9 @@ class Timers(Struct, frozen=True, kw_only=True):
         return lengths[min(number, len(lengths)) - 1]
 
 
-SCALED = tuple(
-    name
-    for name in Timers.__struct_fields__
-    if name.endswith("_us") and name not in {"repeats_us", "recheck_us"}
-)
+OWN = frozenset({"repeats_us", "recheck_us", "grace_us", "release_us", "hide_us"})
+"""What is no clock of a promise, or is scaled by itself."""
+SCALED = tuple(name for name in Timers.__struct_fields__ if name.endswith("_us") and name not in OWN)
 
 
 def _scaled(length: int, factor: float) -> int:

@@ -34,10 +34,10 @@ _INTRODUCTION: Final = """\
 
 Each operation is a NATS request with a JSON body to its subject, under the root (`rollcall.v1`). An answer
 is JSON; a refusal has the header `Nats-Service-Error-Code` and a problem as its body: `code`, `status`,
-`title`, `detail`, `retryable`, `retry_after_s`, `fields`, `state`. The subject says who asks: `<agent>` and
-`<operator>` are proved by the connection's permission. A command carries a `command_id` of your own (a random
-UUID): sent again under the same id it is carried out once. Every operation may also be refused as
-`malformed`, `invalid`, `too_large`, `forbidden`, `overloaded` or `unavailable`.
+`title`, `detail`, `retryable`, `retry_after_s`, `fields`, `state`. The subject says who asks: `<agent>`,
+`<machine>` and `<operator>` are proved by the connection's permission. A command carries a `command_id` of
+your own (a random UUID): sent again under the same id it is carried out once. Every operation may also be
+refused as `malformed`, `invalid`, `too_large`, `forbidden`, `overloaded` or `unavailable`.
 
 When more comes than can be done, what is more urgent is done first, and what is less urgent is refused at
 once with `overloaded` and `retry_after_s`. The priorities, most urgent first, and how many commands of each
@@ -65,6 +65,8 @@ def subject(operation: Operation) -> str:
     """Return the subject under the root, with words for who asks."""
     if operation.scope == "agent":
         return subjects.agent_command("<agent>", operation.verb)
+    if operation.scope == "machine":
+        return subjects.machine_command("<machine>", operation.verb)
     return subjects.command(operation.owner, operation.verb, "<operator>")
 
 
@@ -73,7 +75,8 @@ def _operation(operation: Operation) -> Iterator[str]:
     yield f"## `{operation.name}`\n\n{operation.summary}\n"
     yield f"- subject: `{subject(operation)}` ({what}, answered by {operation.owner})"
     yield f"- priority: `{operation.priority}`"
-    yield f"- at the command line: `rollcall {operation.command}`"
+    if operation.scope != "machine":
+        yield f"- at the command line: `rollcall {operation.command}`"
     yield f"- refusals: {', '.join(f'`{code}`' for code in operation.errors) or 'none of its own'}"
     yield from _fields("parameter", operation.params)
     yield from _fields("result", operation.result)

@@ -61,6 +61,9 @@ LEASE: Final = Lease(
     snooze_until=None,
     ping=PING,
 )
+PROCESS: Final = m.ProcessFacts(
+    agent="ann", state="restarting", pid=4711, session="boot-1", since=AT, exits=2, why="exit code 137"
+)
 SAMPLES: Final[tuple[Struct, ...]] = (
     PING,
     m.Withdrawn(
@@ -103,6 +106,10 @@ SAMPLES: Final[tuple[Struct, ...]] = (
         waiting=3,
         loops=(m.LoopVital(name="pings", ticked_at=AT, lag_s=1.5, waiting=3),),
     ),
+    PROCESS,
+    m.MachineBeat(session="boot-9", interval_s=10, seq=7, processes=(PROCESS,)),
+    m.Order(verb="restart", deadline=LATER, command_id=COMMAND, by="operator:ann", reason="it hangs"),
+    m.Ordered(agent="ann", accepted=True, state="restarting", why="told to stop"),
     m.Event(
         seq=9,
         at=AT,

@@ -184,12 +184,24 @@ class MainAgent(Struct, frozen=True, kw_only=True):
     capacity: Annotated[int, Meta(ge=1, le=10_000, description="How many tasks it holds at once.")] = 10
 
 
-class Monitor(Struct, frozen=True, kw_only=True):
+class Monitor(Struct, frozen=True, kw_only=True, rename=_plain):
     """Who is there."""
 
     beat_misses: Annotated[
         int, Meta(ge=1, le=100, description="Beats missed in a row that make an agent suspect.")
-    ] = 3
+    ] = _USUAL.beat_misses
+    machine_misses: Annotated[
+        int, Meta(ge=1, le=100, description="Beats missed in a row that make a machine lost.")
+    ] = _USUAL.machine_misses
+    grace_us: Annotated[
+        Duration, Meta(description="How long a suspect may be silent before it counts as dead.")
+    ] = _USUAL.grace_us
+    release_us: Annotated[
+        Duration, Meta(description="How long the dead keep their work, in case they come back.")
+    ] = _USUAL.release_us
+    hide_us: Annotated[
+        Duration, Meta(description="How long after that the dead are listed; they are never deleted.")
+    ] = _USUAL.hide_us
 
 
 class Services(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,10 @@ def timers(settings: Settings) -> Timers:
         unassigned_alarm_us=said.unassigned_alarm_us,
         assign_retry_us=said.assign_retry_us,
         beat_misses=settings.monitor.beat_misses,
+        machine_misses=settings.monitor.machine_misses,
+        grace_us=settings.monitor.grace_us,
+        release_us=settings.monitor.release_us,
+        hide_us=settings.monitor.hide_us,
     ).scaled(said.scale)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from contracts.codec import encode
 from contracts.errors import IdempotencyMismatchError, Problem, RollcallError
+from contracts.records import Frozen
 from contracts.work import Changes, Claim, Committed, Fact, Failed, Lookup, Unit
 from store.errors import StatementError
 from store.rows import CommandRow, columns, reader
@@ -47,6 +48,7 @@ class Batch:
         self._now = life.now
         self._set = WorkingSet(catalogue)
         self._writer = Writer(catalogue, self._set, life)
+        self._shared: dict[Lookup, Sequence[Any]] = {}
         self._commands: dict[tuple[str, str], CommandRow] = {}
 
     def write(
@@ -57,6 +59,7 @@ class Batch:
         `claimed` are rows of `table` that need not be loaded again.
         """
         self._set.alone = all(unit.needs.alone for unit in units)
+        self._set.hosts = any(unit.needs.hosts for unit in units)
         if claimed:
             self._set.put_rows(table, claimed)
         yield from self._load_commands(units)
@@ -74,6 +77,7 @@ class Batch:
 
     def read(self, units: Sequence[Unit]) -> Course[list[Outcome]]:
         """Do units that only read."""
+        self._set.hosts = any(unit.needs.hosts for unit in units)
         yield from self._load(units)
         outcomes: list[Outcome] = []
         for unit in units:
@@ -90,6 +94,10 @@ class Batch:
             self._life.holds = records(self._queries["list_holds"], rows)
         if any(unit.needs.candidates for unit in units):
             yield from self._set.load_candidates()
+        if any(unit.needs.brakes for unit in units):
+            yield from self._set.load_brakes()
+        for lookup in {lookup: None for unit in units for lookup in unit.needs.shared}:
+            self._shared[lookup] = yield from self._found(lookup)
         yield from self._set.load()
 
     def _load_commands(self, units: Sequence[Unit]) -> Course[None]:
@@ -101,17 +109,20 @@ class Batch:
                 self._commands[row.actor, row.command_id] = row
 
     def _look_up(self, unit: Unit, into: dict[Lookup, Sequence[Any]]) -> Course[Failed | None]:
+        into.update((lookup, self._shared[lookup]) for lookup in unit.needs.shared)
         for lookup in unit.needs.lookups:
             try:
-                query = self._queries[lookup.query]
-                if not query.text.startswith("SELECT"):
-                    raise ValueError(f"{lookup.query} is no lookup")  # noqa: TRY301 - as if it were not there
-                params = bound(query, dict(lookup.params))
+                into[lookup] = yield from self._found(lookup)
             except (KeyError, ValueError) as error:
                 return Failed(key=unit.key, error=error)
-            rows = yield Fetch(query, params)
-            into[lookup] = records(query, rows)
         return None
+
+    def _found(self, lookup: Lookup) -> Course[list[Any]]:
+        query = self._queries[lookup.query]
+        if not query.text.startswith("SELECT"):
+            raise ValueError(f"{lookup.query} is no lookup")
+        rows = yield Fetch(query, bound(query, dict(lookup.params)))
+        return records(query, rows)
 
     def _step(self, unit: Unit, lookups: Mapping[Lookup, Sequence[Any]]) -> _Done:
         try:
@@ -206,12 +217,14 @@ def load_life(catalogue: Catalogue, rng: Rng, now: int) -> Course[Life]:
     meta = dict((yield Fetch(catalogue["get_meta"])))
     last_ids = dict((yield Fetch(catalogue["sequences"])))
     until = meta.get("answers_until")
+    frozen = meta.get("frozen")
     return Life(
         incarnation=meta["incarnation"],
         now=last if now < last <= now + STEP_BACK_US else now,
         answers_until=None if until is None else int(until),
         last_ids=last_ids,
         rng=rng,
+        frozen=None if frozen is None else msgspec.json.decode(frozen, type=Frozen | None),
     )
 
 
@@ -222,12 +235,14 @@ def transact(
     rng: Rng,
     claimed: Sequence[Sequence[Any]] = (),
     table: str = "",
+    health: int = 0,
 ) -> Course[list[Outcome]]:
     """Do the units as one batch; if that may not be written, each alone, so that only the guilty fail."""
     outcomes: list[Outcome] = []
     yield Mark("set", "batch")
     try:
         life = yield from load_life(catalogue, rng, now)
+        life.health = health
         outcomes = yield from Batch(catalogue, life).write(units, claimed, table)
     except StatementError as error:
         yield Mark("back", "batch")
@@ -235,7 +250,7 @@ def transact(
             outcomes = [Failed(key=units[0].key, error=error)]
         else:
             for unit in units:
-                alone = yield from transact(catalogue, [unit], now, rng)
+                alone = yield from transact(catalogue, [unit], now, rng, health=health)
                 outcomes.extend(alone)
     yield Mark("release", "batch")
     return outcomes
@@ -269,7 +284,9 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
     ids = [row[0] for row in rows]
     units = [claim.unit(row_id) for row_id in ids]
     claimed = [row[order:] for row in rows]
-    outcomes = yield from transact(catalogue, units, now, rng, claimed, claim.rows)
+    health = dict(claim.params).get("health", 0)
+    ill = health if isinstance(health, int) else 0
+    outcomes = yield from transact(catalogue, units, now, rng, claimed, claim.rows, ill)
     place = -1 if query.record is None else order + columns(query.record).index("version")
     return [
         structs.replace(outcome, row=row[0], rows=claim.rows, version=row[place])

@@ -18,11 +18,19 @@ from store.working_set import WorkingSet
 from store.writer import Writer, posts_of
 
 FORGOTTEN: Final = frozenset({"commands", "pings", "audit", "notices", "processes", "holds"})
-AGGREGATES: Final = {"assignments": "assignment", "tasks": "task", "agents": "agent"}
+AGGREGATES: Final = {
+    "assignments": "assignment",
+    "tasks": "task",
+    "agents": "agent",
+    "machines": "machine",
+    "brakes": "brake",
+}
 _WAKES: Final = {
     "assignments": frozenset({"pinger", "escalator"}),
     "tasks": frozenset({"assigner"}),
     "agents": frozenset({"monitor"}),
+    "machines": frozenset({"monitor"}),
+    "brakes": frozenset({"monitor"}),
 }
 _ACTOR: Final = "rollcall:store"
 _REASON_CHARS_MAX: Final = 500

@@ -5,11 +5,22 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from contracts.records import Agent, Assignment, Escalation, Hold, Policy, PolicyStep, Task
+from contracts.records import (
+    Agent,
+    Assignment,
+    Brake,
+    Escalation,
+    Frozen,
+    Hold,
+    Machine,
+    Policy,
+    PolicyStep,
+    Task,
+)
 from contracts.work import Lookup, Needs
 from store.working_set import WorkingSet
 
-DRAWN = frozenset({"assignments", "tasks", "agents", "escalations"})
+DRAWN = frozenset({"assignments", "tasks", "agents", "escalations", "machines", "brakes"})
 
 
 class Rng(Protocol):
@@ -29,6 +40,8 @@ class Life(Struct):
     last_ids: dict[str, int]
     rng: Rng
     holds: Sequence[Hold] = ()
+    frozen: Frozen | None = None
+    health: int = 0
 
     def next_id(self, table: str) -> int:
         """Draw the next id of a table."""
@@ -53,6 +66,8 @@ class UnitView:
         self.agents: dict[str, Agent] = {}
         self.escalations: dict[int, Escalation] = {}
         self.policies: dict[str, Policy] = {}
+        self.machines: dict[str, Machine] = {}
+        self.brakes: Mapping[int, Brake] = dict(rows.brakes) if needs.brakes else {}
         self.excluded: dict[int, frozenset[str]] = {}
         self.dependents: dict[int, tuple[int, ...]] = {}
         self.dependencies: dict[int, tuple[int, ...]] = {}
@@ -60,6 +75,7 @@ class UnitView:
         self.main_agents: Mapping[str, Agent] = rows.main_agents if needs.candidates else {}
         self.holds: Sequence[Hold] = life.holds if needs.clocks else ()
         self._gather(needs)
+        self._gather_machines(needs)
 
     @property
     def incarnation(self) -> str:
@@ -70,6 +86,16 @@ class UnitView:
     def answers_until(self) -> int | None:
         """Up to when all answers stored on the bus have been handled."""
         return self._life.answers_until
+
+    @property
+    def frozen(self) -> Frozen | None:
+        """Why nothing new is offered anywhere; None while it is."""
+        return self._life.frozen
+
+    @property
+    def health(self) -> int:
+        """How ill whoever judges silence is himself: 0 (well) to 7."""
+        return self._life.health
 
     def new_id(self, table: str) -> int:
         """Draw the next id of a table."""
@@ -92,7 +118,7 @@ class UnitView:
             if key in self._set.task_ids:
                 self._task(self._set.task_ids[key])
         for agent_id in needs.agent_ids:
-            self._agent_id(agent_id)
+            self._by_id("agents", agent_id)
         for policy in needs.policies:
             self._policy(policy)
         if needs.leases:
@@ -101,6 +127,16 @@ class UnitView:
                     self._assignment(assignment_id)
         if needs.excluded or needs.dependents:
             self._company_of_tasks(needs)
+
+    def _gather_machines(self, needs: Needs) -> None:
+        for machine in needs.machines:
+            self._machine(machine.lower())
+        for machine_id in needs.machine_ids:
+            self._by_id("machines", machine_id)
+        hosts = [agent.machine for agent in self.agents.values()] if needs.hosts else []
+        for name in hosts:
+            if name is not None:
+                self._machine(name.lower())
 
     def _company_of_tasks(self, needs: Needs) -> None:
         for task in tuple(self.tasks.values()):
@@ -163,12 +199,19 @@ class UnitView:
         if row is not None:
             self.agents[name] = row
 
-    def _agent_id(self, agent_id: int) -> None:
-        name = self._set.agent_names.get(agent_id)
-        if name is not None:
+    def _machine(self, name: str) -> None:
+        row = self._found("machines", name)
+        if row is not None:
+            self.machines[name] = row
+
+    def _by_id(self, table: str, identity: int) -> None:
+        name = self._set.names[table].get(identity)
+        if name is None:
+            self._set.raise_broken(table, identity)
+        elif table == "agents":
             self._agent(name)
         else:
-            self._set.raise_broken_agent(agent_id)
+            self._machine(name)
 
     def _policy(self, name: str) -> None:
         row = self._found("policies", name)

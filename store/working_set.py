@@ -10,14 +10,14 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from contracts.records import NOT_AGAIN, Agent, Assignment, Escalation, Policy, Task
+from contracts.records import NOT_AGAIN, Agent, Assignment, Brake, Escalation, Machine, Policy, Task
 from contracts.work import Changes, Needs
 from store.errors import VersionConflictError
 from store.rows import reader
 from store.sql import Query
 from store.statements import Course, Fetch, listed
 
-Record = Agent | Task | Assignment | Escalation | Policy
+Record = Agent | Task | Assignment | Escalation | Policy | Machine | Brake
 Key = int | str
 
 # Loads in the order in which they are asked for; each names the table that its rows go to.
@@ -32,6 +32,8 @@ LOADS: dict[str, str] = {
     "load_excluded": "",
     "load_agent_ids": "agents",
     "load_agents": "agents",
+    "load_machine_ids": "machines",
+    "load_machines": "machines",
     "load_escalations": "escalations",
     "load_policies": "policies",
 }
@@ -43,6 +45,7 @@ _OWN_LOADS = {
     "agents": "load_agents",
     "escalations": "load_escalations",
     "policies": "load_policies",
+    "machines": "load_machines",
 }
 KEY_PLACES = {
     "assignments": 0,
@@ -50,12 +53,17 @@ KEY_PLACES = {
     "agents": 1,
     "escalations": 0,
     "policies": 0,
+    "machines": 1,
+    "brakes": 0,
 }  # of the key in a row
+
+
+NAMED = frozenset({"agents", "machines"})  # rows that stand under their name in lower case
 
 
 def key_of(table: str, record: Any) -> Key:
     """Return the key under which a record stands."""
-    if table == "agents":
+    if table in NAMED:
         return str(record.name).lower()
     key: Key = record.name if table == "policies" else record.id
     return key
@@ -67,9 +75,11 @@ _RELATIONS = {
         "agent", "task_id", "round", "offered_by", "wait_who", "escalation_id", "end_reason", "ended_at"
     ),
     "tasks": attrgetter("key", "policy", "assignment_id"),
-    "agents": attrgetter("kind", "active", "capacity", "leases"),
+    "agents": attrgetter("kind", "active", "capacity", "leases", "machine"),
     "escalations": attrgetter("steps"),
     "policies": attrgetter("steps"),
+    "machines": attrgetter("name"),
+    "brakes": attrgetter("scope"),
 }
 
 
@@ -104,6 +114,7 @@ class WorkingSet:
         """Start empty; `catalogue` are the engine's queries."""
         self._queries = catalogue
         self.alone = False  # of the company of what is loaded, nobody wants more than an assignment's task
+        self.hosts = False  # the machines of whatever agents are loaded are wanted
         self.tables = {name: Table({}, {}, {}) for name in KEY_PLACES}
         self.assignments: dict[int, Assignment] = self.tables["assignments"].rows
         self.tasks: dict[int, Task] = self.tables["tasks"].rows
@@ -111,8 +122,9 @@ class WorkingSet:
         self.escalations: dict[int, Escalation] = self.tables["escalations"].rows
         self.policies: dict[str, Policy] = self.tables["policies"].rows
         self.task_ids: dict[str, int] = {}
-        self.agent_names: dict[int, str] = {}
-        self._broken_ids: dict[int, Key] = {}  # of agents
+        self.brakes: dict[int, Brake] = self.tables["brakes"].rows
+        self.names: dict[str, dict[int, str]] = {table: {} for table in NAMED}
+        self._broken_ids: dict[str, dict[int, Key]] = {table: {} for table in NAMED}
         self.leases: dict[str, set[int]] = {}  # by agent, where they were asked for
         self.excluded: dict[int, set[tuple[int, str]]] = {}
         self.dependents: dict[int, list[int]] = {}
@@ -120,6 +132,7 @@ class WorkingSet:
         self.candidates: dict[str, Agent] = {}  # once they were asked for: whoever could take work now
         self.main_agents: dict[str, Agent] = {}  # of the candidates
         self._weighing = False
+        self._braking = False
         self._asked: dict[str, set[Key]] = {name: set() for name in LOADS}
         self._wanted: dict[str, list[Key]] = {name: [] for name in LOADS}
         self._company_of_tasks: list[str] = []
@@ -149,6 +162,8 @@ class WorkingSet:
             ("load_agents", names),
             ("load_agent_ids", needs.agent_ids),
             ("load_policies", needs.policies),
+            ("load_machines", [name.lower() for name in needs.machines]),
+            ("load_machine_ids", needs.machine_ids),
         ):
             if keys:
                 self.want(load, keys)
@@ -180,10 +195,17 @@ class WorkingSet:
             rows = yield Fetch(self._queries["load_candidates"])
             self.put_rows("agents", rows)
 
-    def raise_broken_agent(self, agent_id: int) -> None:
+    def load_brakes(self) -> Course[None]:
+        """Load the brakes that are on, once."""
+        if not self._braking:
+            self._braking = True
+            rows = yield Fetch(self._queries["load_brakes"])
+            self.put_rows("brakes", rows)
+
+    def raise_broken(self, table: str, identity: int) -> None:
         """Raise what is wrong with the row of this id, if there is one that cannot be read."""
-        if agent_id in self._broken_ids:
-            raise self.tables["agents"].broken[self._broken_ids[agent_id]]
+        if identity in self._broken_ids[table]:
+            raise self.tables[table].broken[self._broken_ids[table][identity]]
 
     def accept(self, changes: Changes) -> None:
         """Lay a unit's changes over the rows: all of them, or none when one is not at its version."""
@@ -194,6 +216,8 @@ class WorkingSet:
             ("assignments", changes.assignments),
             ("escalations", changes.escalations),
             ("policies", changes.policies),
+            ("machines", changes.machines),
+            ("brakes", changes.brakes),
         ):
             if changed:
                 staged += self._stage(name, changed)
@@ -263,7 +287,7 @@ class WorkingSet:
         """Make records of rows; one that is none is kept aside and hurts only whoever needs it."""
         read, place, into = _READERS[table], KEY_PLACES[table], self.tables[table]
         for row in rows:
-            key = str(row[place]).lower() if table == "agents" else row[place]
+            key = str(row[place]).lower() if table in NAMED else row[place]
             if key in into.rows:  # as a unit of this transaction left it, or as a relative
                 if follow:
                     self._follow(table, key, into.rows[key])
@@ -272,8 +296,8 @@ class WorkingSet:
                 record = read(row)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the row
                 into.broken[key] = error
-                if table == "agents":
-                    self._broken_ids[row[0]] = key
+                if table in NAMED:
+                    self._broken_ids[table][row[0]] = key
                 continue
             into.rows[key] = record
             if follow:
@@ -281,7 +305,8 @@ class WorkingSet:
 
     def _follow(self, table: str, key: Key, record: Any) -> None:
         """Keep the side tables true, and want what the record brings along."""
-        self._asked[_OWN_LOADS[table]].add(key)
+        if table in _OWN_LOADS:
+            self._asked[_OWN_LOADS[table]].add(key)
         match table:
             case "assignments":
                 self._follow_assignment(record)
@@ -298,9 +323,15 @@ class WorkingSet:
             case "escalations" | "policies":
                 told = (step.who for step in record.steps)
                 self.want("load_agents", (who.lower() for who in told if who is not None))
-            case _:  # agents
-                self.agent_names[record.id] = str(key)
+            case "machines":
+                self.names[table][record.id] = str(key)
+            case "agents":
+                self.names[table][record.id] = str(key)
                 self._weigh(str(key), record)
+                if self.hosts and record.machine is not None:
+                    self._want_one("load_machines", record.machine.lower())
+            case _:
+                pass  # brakes bring nobody along
 
     def _follow_assignment(self, record: Assignment) -> None:
         self._want_one("load_tasks", record.task_id)
@@ -340,4 +371,6 @@ _READERS = {
     "agents": reader(Agent),
     "escalations": reader(Escalation),
     "policies": reader(Policy),
+    "machines": reader(Machine),
+    "brakes": reader(Brake),
 }

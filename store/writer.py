@@ -5,7 +5,7 @@ from functools import cache
 from operator import ne
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from contracts.codec import encode
 from contracts.events import event_post
@@ -24,6 +24,8 @@ _RECORDS = {
     "tasks": "task",
     "escalations": "escalation",
     "assignments": "assignment",
+    "machines": "machine",
+    "brakes": "brake",
 }
 _ADDED = ("insert_step", "insert_ping", "insert_comment", "insert_notice", "insert_command", "insert_audit")
 
@@ -61,6 +63,7 @@ class Writer:
         self._posts: list[Standing] = []
         self._slots: dict[str, Standing] = {}  # of the whole transaction
         self._waiting: dict[str, Standing] = {}  # of these not written yet
+        self._meta: dict[str, str] = {}
         self.dirty = False
 
     def prepare(self, unit: Unit, changes: Changes, now: int) -> Prepared:
@@ -82,6 +85,9 @@ class Writer:
         changes, added, bind = prepared.changes, self._added, self._bind
         self._set.accept(changes)
         self.dirty = True
+        if changes.frozen is not UNSET:
+            self._life.frozen = changes.frozen
+            self._meta["frozen"] = encode(changes.frozen).decode()
         added["insert_step"].extend(map(bind["insert_step"], changes.steps))
         added["insert_ping"].extend(map(bind["insert_ping"], changes.pings))
         added["insert_comment"].extend(map(bind["insert_comment"], changes.comments))
@@ -110,6 +116,9 @@ class Writer:
         for name, added in self._added.items():
             self._added[name] = []
             yield from self._put(name, added)
+        if self._meta:
+            meta, self._meta = self._meta, {}
+            yield Write(self._queries["set_meta"], [*meta.items()])
         yield from self._flush_posts()
 
     def _put(self, name: str, rows: Sequence[tuple[Any, ...]]) -> Course[None]:

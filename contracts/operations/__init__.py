@@ -1,12 +1,13 @@
 """Every command, declared once: all doors are generated from this list."""
 
-from contracts.operations import agents, answers, dead_letters, policies, system, tasks
+from contracts.operations import agents, answers, dead_letters, machines, policies, system, tasks
 from contracts.operations.registry import Operation
 
 ALL: tuple[Operation, ...] = (
     *answers.OPERATIONS,
     *tasks.OPERATIONS,
     *agents.OPERATIONS,
+    *machines.OPERATIONS,
     *policies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *system.OPERATIONS,

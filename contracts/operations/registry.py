@@ -17,6 +17,10 @@ Priority = Literal["answer", "order", "work", "look"]
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 
 
+Scope = Literal["agent", "machine", "operator"]
+"""Who may ask: an agent about itself, a machine's daemon about itself, an operator about everything."""
+
+
 class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every command carries; without a command id it is not safe to retry."""
 
@@ -30,7 +34,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     owner: str  # the service that answers
     params: type[Struct]
     result: type[Struct]
-    scope: Literal["agent", "operator"]
+    scope: Scope
     summary: str  # one line: help text and documentation
     query: bool = False  # reads only: needs no command id
     priority: Priority = "answer"
@@ -47,7 +51,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def command(self) -> str:
-        """The words at the command line."""
+        """The words at the command line; a machine's daemon has none."""
         return self.cli or self.name.replace(".", " ")
 
 

@@ -18,9 +18,14 @@ from rollcall.cli.setting import Caller, caller_options
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
     "dlq": "Dead letters: what could not be handled.",
+    "machine": "Machines: whose daemons speak for the processes of agents.",
     "policy": "Escalation policies: what happens when nobody answers.",
     "task": "Tasks: what is to be done, and who does it.",
 }
+
+
+_SPOKEN: Final = tuple(operation for operation in ALL if operation.scope != "machine")
+"""What people and agents say; the daemon of a machine speaks without a command line."""
 
 
 def of_agents() -> list[str]:
@@ -38,14 +43,14 @@ def find(name: str) -> click.Command | None:
     """Return the command, or group of commands, of this name."""
     group = {
         verb: operation
-        for operation in ALL
+        for operation in _SPOKEN
         for noun, _, verb in [operation.command.partition(" ")]
         if noun == name and verb
     }
     if group:
         commands = {verb: command(operation, verb) for verb, operation in group.items()}
         return click.Group(name, commands=commands, help=_NOUNS.get(name))
-    for operation in ALL:
+    for operation in _SPOKEN:
         if name == operation.command:
             return command(operation, name)
         if name in operation.aliases:
@@ -76,7 +81,7 @@ def command(operation: Operation, name: str, *, hidden: bool = False) -> click.C
         help=operation.summary if not hidden else f"{operation.summary} (the same as `{operation.command}`)",
         hidden=hidden,
     )
-    return caller_options(made, operation.scope)
+    return caller_options(made, "agent" if operation.scope == "agent" else "operator")
 
 
 def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:

@@ -49,8 +49,8 @@ WHERE id = :id
 RETURNING name, version;
 
 -- name: list_agents -> Agent
--- The active agents, or all, by name.
-SELECT {columns} FROM agents WHERE active OR :all ORDER BY name_key;
+-- The active agents that are no tombstones, or all, by name.
+SELECT {columns} FROM agents WHERE (active AND hidden_at IS NULL) OR :all ORDER BY name_key;
 
 -- name: active_names
 -- Who is active, by name: each of them has a door.
@@ -58,7 +58,7 @@ SELECT name FROM agents WHERE active ORDER BY name_key LIMIT :limit;
 
 -- name: tally_agents -> Tally
 -- How many active agents are in which status.
-SELECT status AS name, count(*) AS count FROM agents WHERE active GROUP BY status ORDER BY status;
+SELECT status AS name, count(*) AS count FROM agents WHERE active AND hidden_at IS NULL GROUP BY status ORDER BY status;
 
 -- name: insert_notice <- NoticeRow
 -- What an agent is told without having asked.

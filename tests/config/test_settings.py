@@ -6,15 +6,19 @@ import pytest
 
 from domain.timers import Timers as Clocks
 from rollcall.config import ConfigError, load, shown
-from rollcall.settings import Settings, Timers, format_duration, parse_duration
+from rollcall.settings import Monitor, Timers, format_duration, parse_duration
 from rollcall.settings_keys import KEYS
+from rollcall.wiring import timers
 
 
 def test_every_clock_of_the_house_can_be_set_and_has_its_default() -> None:
     clocks = {name for name in Clocks.__struct_fields__ if name.endswith("_us")} - {"minute_us", "recheck_us"}
-    assert set(Timers.__struct_fields__) - {"scale"} == clocks
-    assert all(getattr(Timers(), name) == getattr(Clocks(), name) for name in clocks)
-    assert Settings().monitor.beat_misses == Clocks().beat_misses
+    promises, presence = set(Timers.__struct_fields__) - {"scale"}, set(Monitor.__struct_fields__)
+    assert promises | {name for name in presence if name.endswith("_us")} == clocks
+    assert all(getattr(Timers(), name) == getattr(Clocks(), name) for name in promises)
+    assert all(getattr(Monitor(), name) == getattr(Clocks(), name) for name in presence)
+    given = load(environ={f"ROLLCALL_MONITOR__{key.upper()}": "7s" for key in ("grace", "release", "hide")})
+    assert (timers(given.settings).grace_us, timers(given.settings).hide_us) == (7_000_000, 7_000_000)
 
 
 def test_later_sources_win_and_are_named(tmp_path: Path) -> None:

@@ -36,8 +36,28 @@ def test_acceptance_runs_progress_by_and_asks_at_the_warning() -> None:
 def test_the_due_date_is_a_deadline_too_until_it_was_noticed() -> None:
     row = structs.replace(a_row("pending"), due_at=T0 + 20 * MINUTE_US)
     row = apply(row, Ack(), T0, TIMERS)
+    assert minutes(row.deadline_at) == 10
+    row = apply(row, "warn_missed", NOW, TIMERS)
     assert minutes(row.deadline_at) == 20
     assert minutes(apply(row, "due_missed", NOW, TIMERS).deadline_at) == 30
+
+
+def test_no_progress_until_the_warning_is_stalled_and_progress_wait_or_snooze_ends_that() -> None:
+    row = apply(a_row("acknowledged"), "warn_missed", NOW, TIMERS)
+    assert (row.stalled, row.warn_by, minutes(row.deadline_at), row.status) == (
+        True,
+        None,
+        30,
+        "acknowledged",
+    )
+    assert apply(row, Ack(attempt=0), NOW, TIMERS).stalled  # it is still there, and still does not get on
+    assert apply(row, Progress(note=""), NOW, TIMERS).stalled
+    for what in (Progress(note="on"), Wait(on="human"), Snooze(), Complete(), "cancel"):
+        after = apply(row, what, NOW, TIMERS)
+        assert not after.stalled
+        assert (after.warn_by is not None) == (after.status == "acknowledged")
+    back = apply(apply(row, Wait(on="human"), NOW, TIMERS), Resume(), NOW, TIMERS)
+    assert (minutes(back.warn_by), back.stalled) == (12, False)
 
 
 def test_only_a_new_note_is_progress() -> None:
@@ -103,7 +123,7 @@ def test_any_answer_takes_the_flag_and_brings_the_usual_clock(
         assert apply(usual, what, NOW, TIMERS) is usual
     after = apply(given_up(usual, NOW, TIMERS), what, NOW, TIMERS)
     assert (after.exhausted, after.repeats, after.answered_attempt) == (False, 0, 2)
-    assert after.deadline_at == NOW + 30 * MINUTE_US
+    assert (after.accept_by or after.progress_by) == NOW + 30 * MINUTE_US
     assert (after.ping_at, after.status) == (NOW + asks * MINUTE_US, row.status)
     assert not after.deferred
 
@@ -127,7 +147,7 @@ def test_a_snooze_pauses_and_what_is_left_runs_on(*, accepted: bool) -> None:
     back = apply(row, "snooze_over", NOW + 60 * MINUTE_US, TIMERS)
     assert minutes(back.progress_by if accepted else back.accept_by) == 90
     assert minutes(back.ping_at) == 72
-    assert minutes(back.deadline_at) == 90
+    assert minutes(back.deadline_at) == (72 if accepted else 90)  # the warning comes first
 
 
 def test_at_least_a_little_is_left_after_a_snooze() -> None:

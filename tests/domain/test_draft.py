@@ -5,7 +5,7 @@ from msgspec import json, structs
 
 from contracts.errors import NotFoundError
 from contracts.messages import Ping
-from contracts.records import Agent, Policy
+from contracts.records import Agent, Brake, Frozen, Policy
 from domain.draft import Draft
 from domain.machines import assignment_diagram, document, policy_diagram
 from domain.matrix import EVENTS
@@ -48,6 +48,29 @@ def test_what_is_not_there(draft: Draft) -> None:
         draft.agent("nobody")
     assert draft.escalation(None) is None
     assert draft.escalation(999) is None
+
+
+def test_a_brake_is_found_by_its_scope_while_it_is_on(world: World, draft: Draft) -> None:
+    assert draft.brake("fleet") is None
+    row = Brake(id=1, scope="fleet", began_at=world.now, members=3, silent=3)
+    draft.put(row)
+    assert draft.brake("fleet") == row
+    assert draft.brake("machine:m1") is None
+    draft.put(structs.replace(row, ended_at=world.now))
+    assert draft.brake("fleet") is None
+    assert [brake.ended_at for brake in draft.changes().brakes] == [world.now]
+
+
+def test_a_freeze_is_written_and_taken_back(world: World, draft: Draft) -> None:
+    world.write(draft.changes())
+    assert world.frozen is None
+    word = Frozen(since=world.now, by="operator:ann", reason="a leak")
+    draft.freeze(word)
+    world.write(draft.changes())
+    assert world.frozen == word
+    draft.freeze(None)
+    world.write(draft.changes())
+    assert world.frozen is None
 
 
 def test_candidates_are_found_by_name_and_known_as_they_stand(world: World) -> None:

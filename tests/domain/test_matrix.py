@@ -33,6 +33,7 @@ cancel              cancelled     cancelled     cancelled     cancelled     .   
 reassign            superseded    superseded    superseded    superseded    .          .
 accept_by_missed    timed_out     .             .             .             .          .
 progress_by_missed  .             timed_out     .             .             .          .
+warn_missed         .             ~             .             .             .          .
 wait_over           .             .             acknowledged  .             .          .
 wait_limit_missed   .             .             ~             .             .          .
 snooze_over         .             .             .             back          .          .
@@ -167,7 +168,7 @@ def test_any_change_ends_a_quarantine_and_sets_the_clocks() -> None:
     row = structs.replace(a_row("pending"), quarantined="it threw", deadline_at=None, ping_at=None)
     after = apply(row, messages.Ack(), NOW, TIMERS)
     assert after.quarantined is None
-    assert after.deadline_at == NOW + TIMERS.act_us
+    assert (after.deadline_at, after.progress_by) == (NOW + TIMERS.warn_us, NOW + TIMERS.act_us)
 
 
 def test_a_wait_may_name_its_end() -> None:

@@ -1,5 +1,7 @@
 """Agents: registered, joining, beating, falling silent; the status is a projection of the facts."""
 
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +20,10 @@ from contracts.messages import Ack, AgentSpec, Beat, Complete, Snooze, Wait
 from contracts.operations import policies as policy_operations
 from contracts.operations.agents import AddParams, SetParams
 from contracts.operations.answers import JoinParams, LeaveParams
-from contracts.records import Agent, NoticeRow, PolicyStep
+from contracts.records import Agent, AgentStatus, NoticeRow, PolicyStep, ProcessState
 from domain import agents, policies, presence
 from domain.presence import project
-from domain.projection import alive
+from domain.projection import GONE, alive, status4, status6
 from domain.timers import MINUTE_US, SECOND_US
 from tests.domain.world import START, World
 
@@ -100,7 +102,11 @@ FACTS = {
     "active": st.booleans(),
     "joined_at": st.sampled_from([None, 1]),
     "left_at": st.sampled_from([None, 2]),
-    "suspect": st.booleans(),
+    "suspect_at": st.sampled_from([None, 3]),
+    "dead_at": st.sampled_from([None, 4]),
+    "retired_at": st.sampled_from([None, 5]),
+    "machine": st.sampled_from([None, "m1"]),
+    "process": st.sampled_from([None, *get_args(ProcessState)]),
     "capacity": st.integers(0, 2),
 }
 
@@ -110,19 +116,30 @@ def test_the_first_status_that_fits(facts: dict[str, object], leases: int, data:
     accepted = data.draw(st.integers(0, leases))
     waiting = data.draw(st.integers(0, leases - accepted))
     plain = Agent(id=1, name="a1", timeout_us=1, created_at=0, status_since=0)
-    agent = structs.replace(plain, **facts, leases=leases, accepted=accepted, waiting=waiting)
+    stalled = data.draw(st.integers(0, accepted))
+    counts = {"leases": leases, "accepted": accepted, "waiting": waiting, "stalled": stalled}
+    agent = structs.replace(plain, **facts, **counts)
     here = agent.beats == "none" or (agent.joined_at is not None and agent.left_at is None)
     order = {
+        "dead_failed_revive": agent.active and agent.process == "failed",
+        "dead": agent.active and agent.dead_at is not None,
+        "restarting": agent.active and agent.process == "restarting",
         "offline": not agent.active or not here,
-        "suspect": agent.suspect and agent.beats == "required",
+        "suspect": agent.suspect_at is not None and agent.beats == "required",
+        "stalled": stalled > 0,
         "waiting": 0 < leases == waiting,
         "working": accepted > 0,
         "busy": leases > 0 or leases >= agent.capacity,
         "ready": True,
     }
     status, why = project(agent)
+    assert tuple(order) == get_args(AgentStatus)
     assert status == next(name for name, fits in order.items() if fits)
     assert why
+    found = structs.replace(agent, status=status)
+    assert status4(found) in {"idle", "busy", "working", "offline"}
+    assert status6(found) in {"offline", "ready", "working", "restarting", "dead", "dead_failed_revive"}
+    assert (status4(found) == "offline") == (status in GONE and status != "suspect")
 
 
 def test_the_status_follows_the_leases(world: World) -> None:
@@ -148,9 +165,9 @@ def test_the_status_follows_the_leases(world: World) -> None:
 def test_who_is_alive() -> None:
     agent = Agent(id=1, name="a1", timeout_us=1, created_at=0, status_since=0, status="offline")
     assert alive(agent) == "not present: offline"
-    assert alive(structs.replace(agent, beats="none")) is None
+    assert alive(structs.replace(agent, beats="none", status="ready")) is None
     assert alive(structs.replace(agent, status="working")) is None
-    assert alive(structs.replace(agent, beats="none", quarantined=True)) == "quarantined"
+    assert alive(structs.replace(agent, status="ready", quarantined=True)) == "quarantined"
     assert alive(structs.replace(agent, beats="none", active=False)) == "not active"
 
 
@@ -228,7 +245,7 @@ def test_three_missed_beats_make_suspect_and_one_beat_clears(world: World) -> No
     assert world.holder(task).agent == "a1"  # it keeps its work and gets nothing new
     assert world.tasks[world.task("another")].agent == "Ruto"
     world.beat("a1")
-    assert (world.agents["a1"].status, world.agents["a1"].suspect) == ("working", False)
+    assert (world.agents["a1"].status, world.agents["a1"].suspect_at) == ("working", None)
     changes = [
         fact.data["status"] for fact in world.facts if (fact.event, fact.id) == ("status_changed", "a1")
     ]

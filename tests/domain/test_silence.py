@@ -24,7 +24,7 @@ def held(world: World, start: int, end: int) -> None:
 
 
 def suspects(world: World) -> list[str]:
-    return [agent.name for agent in world.agents.values() if agent.suspect]
+    return [agent.name for agent in world.agents.values() if agent.suspect_at is not None]
 
 
 def test_an_outage_makes_nobody_suspect(world: World) -> None:

@@ -7,9 +7,10 @@ flag), and that the counters and the status of every agent agree with its leases
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from contracts import messages
+from contracts.operations import machines as machine_operations
 from contracts.operations import tasks as task_operations
 from contracts.operations.agents import AddParams as AgentParams
 from contracts.operations.answers import HandoffParams, JoinParams
@@ -19,9 +20,12 @@ from contracts.records import (
     Agent,
     Assignment,
     Beats,
+    Brake,
     Comment,
     Escalation,
+    Frozen,
     Hold,
+    Machine,
     NoticeRow,
     PingRow,
     Policy,
@@ -31,9 +35,10 @@ from contracts.records import (
     Task,
 )
 from contracts.work import Cast, Changes, Fact, Lookup, Post
-from domain import agents, answers, assigning, escalation, pinging, presence, tasks
+from domain import agents, answers, assigning, daemons, escalation, pinging, presence, tasks
 from domain.projection import project
 from domain.timers import MINUTE_US, SECOND_US, Timers
+from tests.domain.soundness import check_row, check_task
 
 START = 1_800_000_000_000_000  # 2027-01-15 08:00 UTC
 TURNS_MAX = 10  # in one instant
@@ -62,6 +67,10 @@ class World:
         self.assignments: dict[int, Assignment] = {}
         self.escalations: dict[int, Escalation] = {}
         self.policies: dict[str, Policy] = {}
+        self.machines: dict[str, Machine] = {}
+        self.brakes: dict[int, Brake] = {}
+        self.frozen: Frozen | None = None
+        self.health = 0
         self.steps: dict[tuple[int, int], StepRow] = {}
         self.pings: dict[tuple[int, int], PingRow] = {}
         self.comments: list[Comment] = []
@@ -121,7 +130,7 @@ class World:
         return {task: tuple(d for t, d in sorted(self.links) if t == task) for task in self.tasks}
 
     def new_id(self, table: str) -> int:
-        assert table in {"assignments", "tasks", "agents", "escalations"}
+        assert table in {"assignments", "tasks", "agents", "escalations", "machines", "brakes"}
         self._last_id += 1
         return self._last_id
 
@@ -144,7 +153,11 @@ class World:
             **_write(self.assignments, changes.assignments, lambda row: row.id),
             **_write(self.escalations, changes.escalations, lambda row: row.id),
             **_write(self.policies, changes.policies, lambda row: row.name),
+            **_write(self.machines, changes.machines, lambda row: row.name.lower()),
+            **_write(self.brakes, changes.brakes, lambda row: row.id),
         }
+        if changes.frozen is not UNSET:
+            self.frozen = changes.frozen
         for step in changes.steps:
             key = (step.assignment_id, step.step)
             known = self.steps.get(key)
@@ -175,53 +188,19 @@ class World:
             if row.status in OPEN_STATUSES:
                 assert row.task_id not in held, "two open leases"
                 held[row.task_id] = row
-            self._check_row(row)
+            check_row(row)
         for task in self.tasks.values():
-            self._check_task(task, held.get(task.id))
+            waits_for = [self.tasks[on] for on in self.dependencies[task.id] if on in self.tasks]
+            check_task(task, held.get(task.id), waits_for)
         successors = [step.successor_id for step in self.steps.values() if step.successor_id is not None]
         assert len(successors) == len(set(successors))
         for agent in self.agents.values():
             rows = [row for row in held.values() if row.agent == agent.name]
             states = [row.status for row in rows]
-            counted = (len(rows), states.count("acknowledged"), states.count("waiting"))
-            assert (agent.leases, agent.accepted, agent.waiting) == counted, agent
+            stalled = sum(row.stalled for row in rows)
+            counted = (len(rows), states.count("acknowledged"), states.count("waiting"), stalled)
+            assert (agent.leases, agent.accepted, agent.waiting, agent.stalled) == counted, agent
             assert (agent.status, agent.status_why) == project(agent)
-
-    def _check_row(self, row: Assignment) -> None:
-        clocks = [row.accept_by, row.progress_by, row.wait_until, row.snooze_until]
-        running = [clock for clock in clocks if clock is not None]
-        if row.status not in OPEN_STATUSES:
-            assert not running
-            assert (row.deadline_at, row.ping_at, row.exhausted) == (None, None, False)
-            assert row.end_reason is not None
-            assert row.ended_at is not None
-            return
-        assert row.end_reason is None
-        assert len(running) == 1, "not the one clock of its status"
-        if row.quarantined:
-            assert (row.deadline_at, row.ping_at) == (None, None), "it is not out of the due columns"
-            return
-        assert row.deadline_at is not None
-        if row.status in ("waiting", "snoozed"):
-            assert row.ping_at is None
-        elif row.pings_enabled:
-            assert row.ping_at is not None or row.repeats, "an answer is owed and nobody asks"
-
-    def _check_task(self, task: Task, row: Assignment | None) -> None:
-        found = (None, None) if row is None else (row.id, row.agent)
-        assert (task.assignment_id, task.agent) == found
-        assert (task.status == "in_progress") == (row is not None)
-        if task.status == "todo":
-            waits_for = [self.tasks[on] for on in self.dependencies[task.id] if on in self.tasks]
-            unfinished = sum(on.status != "done" for on in waits_for)
-            assert task.blockers == unfinished, "blockers are miscounted"
-            assert (task.assign_at is None) == bool(unfinished), "nobody looks at it, or too early"
-            if any(on.status in ("failed", "cancelled") for on in waits_for):
-                assert task.alarmed, "it waits for ever and nobody knows"
-        else:
-            assert task.assign_at is None
-        if row is not None:
-            assert (row.epoch, row.round) == (task.epoch, task.round)
 
     # --- time ---
 
@@ -246,6 +225,7 @@ class World:
                 *(row.deadline_at for row in self.assignments.values() if row.deadline_at is not None),
                 *(task.assign_at for task in self.tasks.values() if task.assign_at is not None),
                 *(agent.silent_at for agent in self.agents.values() if agent.silent_at is not None),
+                *(row.silent_at for row in self.machines.values() if row.silent_at is not None),
             ),
             default=None,
         )
@@ -260,6 +240,7 @@ class World:
         self.claim(self.assignments, "deadline_at", escalation.deadline)
         self.claim(self.tasks, "assign_at", assigning.assign_due)
         self.claim(self.agents, "silent_at", presence.silent)
+        self.claim(self.machines, "silent_at", daemons.silent)
 
     def claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
         for key, row in list(rows.items()):
@@ -282,6 +263,26 @@ class World:
     def beat(self, name: str, session: str = "s1", interval_s: int = 30) -> None:
         said = messages.Beat(session=session, interval_s=interval_s)
         self.decide(presence.beat, self.now, name, said, at=self.now, timers=self.timers)
+
+    def host(self, machine: str = "m1", session: str = "d1", *processes: messages.ProcessFacts) -> Any:
+        """Let a machine's daemon join."""
+        params = machine_operations.JoinParams(session=session, processes=processes)
+        own = [agent for agent in self.agents.values() if agent.machine == machine]
+        return self.decide(daemons.join, self.now, machine, params, agents=own, timers=self.timers)
+
+    def report(self, *processes: messages.ProcessFacts, machine: str = "m1", session: str = "d1") -> Any:
+        params = machine_operations.ReportParams(session=session, processes=processes)
+        return self.decide(daemons.report, self.now, machine, params, timers=self.timers)
+
+    def machine_beat(
+        self,
+        *processes: messages.ProcessFacts,
+        machine: str = "m1",
+        session: str = "d1",
+        interval_s: int = 30,
+    ) -> None:
+        said = messages.MachineBeat(session=session, interval_s=interval_s, processes=processes)
+        self.decide(daemons.beat, self.now, machine, said, at=self.now, timers=self.timers)
 
     def policy(self, name: str, *steps: PolicyStep | StepKind) -> None:
         found = tuple(PolicyStep(kind=step) if isinstance(step, str) else step for step in steps)

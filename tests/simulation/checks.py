@@ -301,7 +301,7 @@ def nobody_alive_is_suspected(seen: Evidence) -> Iterator[str]:
     for agent in seen.tables["agents"]:
         listened = agent["beats"] == "required" and agent["silent_at"] is not None
         beats = (agent["beat_at"] or 0) > seen.now - 3 * agent["beat_interval_us"]
-        if listened and beats and agent["suspect"]:
+        if listened and beats and agent["suspect_at"] is not None:
             yield f"{agent['name']} beats and is suspect"
 
 

@@ -180,14 +180,14 @@ async def test_silent_agents_are_claimed_by_id_and_seen_by_name(store: SqliteSto
         found = next(iter(view.agents.values()))
         assert found.id == row_id
         names.append(found.name)
-        return Changes(agents=(structs.replace(found, silent_at=None, suspect=True),))
+        return Changes(agents=(structs.replace(found, silent_at=None, suspect_at=NOW),))
 
     behind = (*HEARD[:2], ("heard_until", NOW - 1))  # somebody who has not written yet what came since
     quiet = Claim(query="claim_silent", rows="agents", decide=decide, params=behind)
     assert await store.claim(quiet, NOW) == []
     await store.claim(structs.replace(quiet, params=HEARD), NOW)
     assert names == ["Quiet"]
-    assert (await get(store, Needs(agents=("quiet",)))).agents["quiet"].suspect
+    assert (await get(store, Needs(agents=("quiet",)))).agents["quiet"].suspect_at == NOW
     assert await store.due_at("next_silent_at") == NOW + 1
 
 

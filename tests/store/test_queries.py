@@ -25,6 +25,15 @@ PLANS = {
     "load_agent_ids": ["SEARCH agents USING INTEGER PRIMARY KEY"],
     "load_candidates": ["SCAN agents USING INDEX agents_able"],  # that is: exactly those who have room
     "load_escalations": ["SEARCH escalations USING INTEGER PRIMARY KEY"],
+    "load_machines": ["SEARCH machines USING INDEX sqlite_autoindex_machines"],
+    "load_machine_ids": ["SEARCH machines USING INTEGER PRIMARY KEY"],
+    "load_brakes": ["SCAN brakes USING INDEX brakes_open"],  # those that are on: few, or none
+    "claim_silent_machines": ["SEARCH machines USING COVERING INDEX machines_silent_at (silent_at<?)"],
+    "next_silent_machine_at": ["SEARCH machines USING COVERING INDEX machines_silent_at (silent_at>?)"],
+    "claim_brakes": ["SEARCH brakes USING COVERING INDEX brakes_look_at (look_at<?)"],
+    "next_brake_at": ["SEARCH brakes USING COVERING INDEX brakes_look_at (look_at>?)"],
+    "machine_agents": ["SEARCH agents USING INDEX agents_machine (machine=?)"],
+    "update_machine": ["SEARCH machines USING INTEGER PRIMARY KEY"],
     "load_policies": ["SEARCH policies USING INDEX sqlite_autoindex_policies"],
     "load_commands": ["SEARCH c USING INDEX sqlite_autoindex_commands_1 (actor=? AND command_id=?)"],
     "load_slots": ["SEARCH outbox USING INDEX sqlite_autoindex_outbox"],
@@ -88,7 +97,7 @@ PLANS = {
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
     r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest"
-    r"|agents USING INDEX agents_able|processes USING COVERING)\b"
+    r"|agents USING INDEX agents_able|brakes USING INDEX brakes_open|processes USING COVERING)\b"
 )
 SMALL = {"tally_assignments"}  # reads the open assignments, at an operator's word
 

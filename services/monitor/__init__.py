@@ -1,4 +1,6 @@
-"""Monitor: who is there. Agents, joining, beating, leaving, and what the whole looks like."""
+"""Monitor: who is there. Agents and machines, joining, beating, leaving, and what the whole looks like."""
+
+from collections.abc import Callable
 
 import structlog
 from msgspec import Struct
@@ -7,11 +9,13 @@ from bus.service import Chore, Delivery, Duty, Endpoint, Inbox, Listener, Reques
 from contracts import subjects
 from contracts.codec import decode, encode
 from contracts.errors import RollcallError
+from contracts.limits import MACHINE_BYTES_MAX
 from contracts.messages import Beat
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, Committed, Lookup, Needs, Unit, View
-from domain import agents, presence, status
+from domain import agents, daemons, presence, status
 from domain.timers import Timers
+from services.monitor import machines
 
 log = structlog.get_logger(__name__)
 
@@ -37,26 +41,53 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["agent.leave"], unit=self._leave),
             Endpoint(operation=BY_NAME["agent.sync"], unit=_sync),
             Endpoint(operation=BY_NAME["system.status"], unit=self._status),
+            Endpoint(operation=BY_NAME["machine.join"], unit=self._timed(machines.join)),
+            Endpoint(operation=BY_NAME["machine.leave"], unit=self._timed(machines.leave)),
+            Endpoint(operation=BY_NAME["machine.report"], unit=self._timed(machines.report)),
+            Endpoint(operation=BY_NAME["machine.ls"], unit=machines.listed),
+            Endpoint(operation=BY_NAME["machine.show"], unit=machines.shown),
         )
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """Beats."""
-        return (Listener(subject="hb.*", key=_beating, unit=self._beat, reply=_beat_reply),)
+        """Beats of agents and of machines."""
+        return (
+            Listener(subject="hb.*", key=_beating, unit=self._beat, reply=_beat_reply),
+            Listener(
+                subject="hb.machine.*",
+                key=_beating,
+                unit=lambda delivery: machines.beat(delivery, self.timers),
+                reply=machines.beat_reply,
+            ),
+        )
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Agents whose beats were missed."""
-        return (Duty(name="silence", claim=self._claim, due_query="next_silent_at", hears=True),)
+        """Agents and machines whose beats were missed."""
+        return (
+            Duty(name="silence", claim=self._claim, due_query="next_silent_at", hears=True),
+            Duty(name="machines", claim=self._claim_machines, due_query="next_silent_machine_at", hears=True),
+        )
 
     def _claim(self, _now: int) -> Claim:
         return Claim(
             query="claim_silent",
             rows="agents",
             decide=self._silent,
-            needs=Needs(clocks=True),
+            needs=Needs(clocks=True, hosts=True),
             params=(("misses", self.timers.beat_misses),),
         )
+
+    def _claim_machines(self, _now: int) -> Claim:
+        return Claim(
+            query="claim_silent_machines",
+            rows="machines",
+            decide=lambda view, machine_id, now: daemons.silent(view, machine_id, now, self.timers),
+            params=(("misses", self.timers.machine_misses),),
+        )
+
+    def _timed(self, unit: Callable[[Request, Timers], Unit]) -> Callable[[Request], Unit]:
+        return lambda request: unit(request, self.timers)
 
     def _silent(self, view: View, agent_id: int, now: int) -> Changes:
         return presence.silent(view, agent_id, now, timers=self.timers)
@@ -126,10 +157,10 @@ class _Session(Struct):
 def _beating(delivery: Delivery) -> tuple[str, str]:
     """Tell beats apart by agent and session, so that a stale session does not speak over the present one."""
     try:
-        session = decode(delivery.data or b"{}", _Session).session
+        session = decode(delivery.data or b"{}", _Session, bytes_max=MACHINE_BYTES_MAX).session
     except RollcallError:
         session = None
-    return delivery.tokens[1], session or ""
+    return delivery.tokens[-1], session or ""
 
 
 def _beat_reply(delivery: Delivery, result: Committed) -> Cast | None:

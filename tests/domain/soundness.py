@@ -1,0 +1,46 @@
+"""What holds of every row after every write."""
+
+from collections.abc import Sequence
+
+from contracts.records import OPEN_STATUSES, Assignment, Task
+
+
+def check_row(row: Assignment) -> None:
+    """Check I8: an open row has the one clock of its status, and somebody asks for what is owed."""
+    clocks = [row.accept_by, row.progress_by, row.wait_until, row.snooze_until]
+    running = [clock for clock in clocks if clock is not None]
+    if row.status not in OPEN_STATUSES:
+        assert not running
+        assert (row.deadline_at, row.ping_at, row.exhausted) == (None, None, False)
+        assert (row.warn_by, row.stalled) == (None, False)
+        assert row.end_reason is not None
+        assert row.ended_at is not None
+        return
+    assert row.end_reason is None
+    assert len(running) == 1, "not the one clock of its status"
+    if row.quarantined:
+        assert (row.deadline_at, row.ping_at) == (None, None), "it is not out of the due columns"
+        return
+    assert row.deadline_at is not None
+    assert not row.stalled or (row.status == "acknowledged" and row.warn_by is None)
+    if row.status in ("waiting", "snoozed"):
+        assert row.ping_at is None
+    elif row.pings_enabled:
+        assert row.ping_at is not None or row.repeats, "an answer is owed and nobody asks"
+
+
+def check_task(task: Task, row: Assignment | None, waits_for: Sequence[Task]) -> None:
+    """Check that a task agrees with its open lease, if it has one, and with what it waits for."""
+    found = (None, None) if row is None else (row.id, row.agent)
+    assert (task.assignment_id, task.agent) == found
+    assert (task.status == "in_progress") == (row is not None)
+    if task.status == "todo":
+        unfinished = sum(on.status != "done" for on in waits_for)
+        assert task.blockers == unfinished, "blockers are miscounted"
+        assert (task.assign_at is None) == bool(unfinished), "nobody looks at it, or too early"
+        if any(on.status in ("failed", "cancelled") for on in waits_for):
+            assert task.alarmed, "it waits for ever and nobody knows"
+    else:
+        assert task.assign_at is None
+    if row is not None:
+        assert (row.epoch, row.round) == (task.epoch, task.round)
