@@ -62,15 +62,14 @@ def test_a_brake_is_found_by_its_scope_while_it_is_on(world: World, draft: Draft
 
 
 def test_a_freeze_is_written_and_taken_back(world: World, draft: Draft) -> None:
-    world.write(draft.changes())
-    assert world.frozen is None
     word = Frozen(since=world.now, by="operator:ann", reason="a leak")
-    draft.freeze(word)
     world.write(draft.changes())
-    assert world.frozen == word
-    draft.freeze(None)
-    world.write(draft.changes())
-    assert world.frozen is None
+    seen = [world.frozen]
+    for said in (word, None):
+        draft.freeze(said)
+        world.write(draft.changes())
+        seen.append(world.frozen)
+    assert seen == [None, word, None]
 
 
 def test_candidates_are_found_by_name_and_known_as_they_stand(world: World) -> None:
