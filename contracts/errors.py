@@ -166,7 +166,7 @@ class UnavailableError(RollcallError):
 
 
 class NobodyAnswersError(UnavailableError):
-    """No service takes this now: nothing of it was done."""
+    """Nobody takes this now, and nothing of it was done."""
 
     code = "nobody_answers"
 

@@ -236,4 +236,15 @@ OPERATIONS = (
         cli="sync",
         errors=("not_found",),
     ),
+    Operation(
+        name="agent.prime",
+        owner="monitor",
+        params=SyncParams,
+        result=SyncView,
+        scope="agent",
+        summary="Who am I, what do I hold, and what do I do next? For a model that has forgotten.",
+        query=True,
+        cli="prime",
+        errors=("not_found",),
+    ),
 )

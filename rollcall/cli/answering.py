@@ -1,5 +1,6 @@
 """Asking the house, and showing what it says."""
 
+import json
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from contracts.operations import Operation
 from rollcall.cli.failures import Refused
 from rollcall.cli.setting import Caller
 from rollcall.cli.words import after, after_refusal
+from rollcall.shell import sessions
 
 
 def ask(caller: Caller, operation: Operation, params: Struct) -> None:
@@ -27,9 +29,9 @@ def ask(caller: Caller, operation: Operation, params: Struct) -> None:
 
 def refused(caller: Caller, operation: Operation, params: Struct, error: Any) -> Refused:
     """Return the failure for a refusal."""
-    hint = after_refusal(error.problem.code, params) if operation.scope == "agent" else ""
-    if seconds := error.problem.retry_after_s:
-        hint = f"the same command again in {seconds} s: nothing of it was done"
+    problem = msgspec.to_builtins(error.problem)
+    agent = operation.scope == "agent"
+    hint = after_refusal(problem, getattr(params, "assignment", ""), agent=agent)
     return Refused(error.problem, hint=hint, as_json=caller.form != "table")
 
 
@@ -37,10 +39,13 @@ def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> N
     """Show an answer and, to an agent, what to run next."""
     from rollcall.cli.show import show
 
-    result = msgspec.json.decode(data)
-    show(operation.name, data, caller.form)
+    result = json.loads(data)
+    show(operation.name, result, caller.form)
     if operation.scope == "agent":
-        click.echo(f"next: {after(operation.name, params, result)}", err=True)
+        note = sessions.settle(operation.name, getattr(params, "session", None) or "", caller.session_path)
+        if note:
+            click.echo(note, err=True)
+        click.echo(f"next: {after(operation.name, getattr(params, 'assignment', ''), result)}", err=True)
     elif operation.name == "agent.add" and getattr(params, "beats", None) == "required":
         hint = "it gets no work before it has joined; one that sends no heartbeats: --beats none"
         click.echo(f"note: {hint}", err=True)

@@ -1,19 +1,20 @@
 """What a few commands take beside the operation's own parameters."""
 
 import difflib
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 import msgspec
 from msgspec import Struct
 
 from contracts.messages import TaskSpec
+from contracts.records import WaitKind
 from rollcall.cli.failures import USAGE, Failed
-from rollcall.cli.kinds import FILE_BYTES_MAX, Time
+from rollcall.cli.kinds import FILE_BYTES_MAX, Span, Time, Word
 from rollcall.cli.setting import Caller
+from rollcall.cli.spans import minutes_until, written
 from rollcall.cli.tree import array_of, object_of
 from rollcall.cli.waiting import wait_for_next, wait_option
 
@@ -30,12 +31,10 @@ class Extra(Struct, frozen=True, kw_only=True):
 
 
 def _with_until(own: Parameters) -> Parameters:
+    for parameter in own:
+        if parameter.name == "minutes" and isinstance(parameter.type, click.IntRange):
+            parameter.type = Span(parameter.type.min, parameter.type.max)
     return [*own, click.Option(["--until"], type=Time(), help="Until when, instead of minutes.")]
-
-
-def minutes_until(until: datetime, now: datetime, scale: float) -> int:
-    """Return the minutes (of the house's clock) from now until then, begun ones included."""
-    return math.ceil((until - now).total_seconds() / (60 * scale))
 
 
 def _snooze(values: Values, caller: Caller) -> Values:
@@ -46,8 +45,30 @@ def _snooze(values: Values, caller: Caller) -> Values:
         raise Failed("MINUTES or --until, not both", USAGE)
     minutes = minutes_until(until, datetime.now(UTC), caller.settings.timers.scale)
     if minutes < 1:
-        raise Failed(f"--until {until.isoformat()} is not in the future", USAGE)
+        raise Failed(f"--until {written(until)} is not in the future", USAGE)
     return values | {"minutes": minutes}
+
+
+def _with_for(own: Parameters) -> Parameters:
+    for parameter in own:
+        if parameter.name == "on":
+            parameter.required = False
+    words = Word([str(word).replace("_", "-") for word in get_args(WaitKind)])
+    return [*own, click.Option(["--for", "awaited"], type=words, help="The same, as an option.")]
+
+
+def _awaited(values: Values, _caller: Caller) -> Values:
+    awaited = values.pop("awaited")
+    if (awaited is None) is (values["on"] is None):
+        raise Failed(f"--for {'|'.join(get_args(WaitKind))}: say one".replace("_", "-"), USAGE)
+    return values | {"on": awaited or values["on"]}
+
+
+def _optional_session(own: Parameters) -> Parameters:
+    for parameter in own:
+        if parameter.name == "session":
+            parameter.required = False
+    return own
 
 
 def _from_file(own: Parameters) -> Parameters:
@@ -99,6 +120,8 @@ def _known(where: str, task: Any) -> Any:
 
 EXTRAS: Final = {
     "assignment.snooze": Extra(parameters=_with_until, values=_snooze),
+    "assignment.wait": Extra(parameters=_with_for, values=_awaited),
+    "agent.join": Extra(parameters=_optional_session),
     "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
     "task.import": Extra(parameters=_from_file, values=_tasks),
 }

@@ -1,30 +1,26 @@
 """How a command fails: one line for people, an exit code for programs."""
 
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import click
+import msgspec
 
 from contracts.errors import Problem
+from rollcall.cli import codes
+from rollcall.cli.codes import CONFIG, CONFLICT, FAILED, FORBIDDEN, NOT_FOUND, NOTHING, UNAVAILABLE, USAGE
 
-FAILED: Final = 1
-USAGE: Final = 2
-NOTHING: Final = 3
-FORBIDDEN: Final = 4
-CONFLICT: Final = 5
-NOT_FOUND: Final = 6
-UNAVAILABLE: Final = 69
-CONFIG: Final = 78
-_CODES: Final = {
-    400: USAGE,
-    401: FORBIDDEN,
-    403: FORBIDDEN,
-    404: NOT_FOUND,
-    409: CONFLICT,
-    413: USAGE,
-    422: USAGE,
-    429: UNAVAILABLE,
-    503: UNAVAILABLE,
-}
+__all__ = [
+    "CONFIG",
+    "CONFLICT",
+    "FAILED",
+    "FORBIDDEN",
+    "NOTHING",
+    "NOT_FOUND",
+    "UNAVAILABLE",
+    "USAGE",
+    "Failed",
+    "Refused",
+]
 
 
 class Failed(click.ClickException):
@@ -48,9 +44,9 @@ class Refused(Failed):
     """Rollcall refused, and said why."""
 
     def __init__(self, problem: Problem, *, hint: str = "", as_json: bool = False) -> None:
-        detail = f": {problem.detail}" if problem.detail and problem.detail != problem.title else ""
-        fields = "".join(f"; {name}: {why}" for name, why in problem.fields.items())
-        super().__init__(f"{problem.title}{detail}{fields} ({problem.code})", exit_code(problem), hint=hint)
+        super().__init__(
+            codes.refusal(msgspec.to_builtins(problem)), codes.exit_code(problem.status), hint=hint
+        )
         self.problem = problem
         self.as_json = as_json
 
@@ -62,8 +58,3 @@ class Refused(Failed):
         from contracts.codec import encode
 
         click.echo(encode(self.problem), file=file, err=True)
-
-
-def exit_code(problem: Problem) -> int:
-    """Return the exit code for a refusal."""
-    return _CODES.get(problem.status, FAILED)

@@ -27,6 +27,7 @@ from msgspec.inspect import (
 )
 
 from contracts.limits import INT_MAX, TEXT_PATTERN
+from rollcall.cli.spans import SPAN_FORM, TIME_FORM, parse_minutes, parse_time
 from rollcall.cli.tree import array_of, object_of
 from rollcall.cli.words import HELP
 
@@ -43,8 +44,8 @@ class Text(click.ParamType[str]):
 
     def __init__(self, kind: StrType, form: str) -> None:
         pattern = rf"(?:{kind.pattern})\Z" if kind.pattern else None  # $ alone lets a last newline pass
-        meta = msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=pattern)
-        self.type: Any = Annotated[str, meta]
+        self.meta = msgspec.Meta(min_length=kind.min_length, max_length=kind.max_length, pattern=pattern)
+        self.type: Any = Annotated[str, self.meta]
         self.form = form or _limits(kind)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -70,14 +71,35 @@ class Time(click.ParamType[datetime]):
             return value
         if self.clearable and value == CLEAR:
             return _CLEARED
-        try:
-            found = msgspec.convert(value, datetime)
-        except msgspec.ValidationError:
-            found = None
-        if found is None or found.tzinfo is None:
+        found = parse_time(value)
+        if found is None:
             more = ", or none" if self.clearable else ""
-            self.fail(f"{value[:80]!r} is not a time with its zone: 2026-01-31T12:00:00Z{more}", param, ctx)
+            self.fail(f"{value[:80]!r} is not {TIME_FORM}{more}", param, ctx)
         return found
+
+
+class Span(click.IntRange):
+    """Minutes, or a length of time."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the minutes."""
+        found = parse_minutes(str(value))
+        if found is None:
+            self.fail(f"{str(value)[:80]!r} is not {SPAN_FORM}", param, ctx)
+        minutes: int = super().convert(found, param, ctx)
+        return minutes
+
+
+class Word(click.Choice[str]):
+    """One of several words, written with - or _."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word as it goes over the wire."""
+        known = "-" if any("-" in word for word in self.choices) else "_"
+        word: str = super().convert(str(value).replace("-", known).replace("_", known), param, ctx)
+        return word.replace("-", "_")
 
 
 class Part(click.ParamType[list[Any]]):
@@ -189,7 +211,7 @@ def _kind(kind: Type, field: Field) -> click.ParamType[Any]:
         case FloatType(ge=low, le=high):
             return click.FloatRange(low, high)
         case LiteralType(values=values):
-            return click.Choice(sorted(map(str, values)))
+            return Word(sorted(map(str, values)))
         case DateTimeType():
             return Time(clearable=_plain(field)[1])
         case VarTupleType(item_type=StructType(cls=cls)):

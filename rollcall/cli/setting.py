@@ -1,5 +1,6 @@
 """What every command needs to know before it begins: who asks, where, and how to print."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -10,6 +11,7 @@ from msgspec import Struct
 from rollcall.cli.failures import CONFIG, Failed
 from rollcall.config import ConfigError, Loaded, load
 from rollcall.settings import Settings
+from rollcall.shell import places
 
 TIMEOUT_S: Final = 5.0
 
@@ -21,6 +23,12 @@ class Caller(Struct, frozen=True, kw_only=True):
     name: str
     form: str
     timeout_s: float
+
+    @property
+    def session_path(self) -> str:
+        """Where the session of the agent is kept."""
+        folder = places.folder_of(self.name, os.environ, str(self.settings.doors_dir))
+        return places.session_path(folder, self.name)
 
 
 def loaded(config: Path | None, flags: dict[str, str]) -> Loaded:

@@ -1,13 +1,16 @@
-"""Prints what an operation answered, for people (`table`) or for programs (`json`, `jsonl`)."""
+"""Prints what an operation answered, for people (`table`) or for programs (`json`, `jsonl`).
 
+The standard library alone: it starts with every verb.
+"""
+
+import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import click
-import msgspec
-
-from rollcall.cli.text import colorful, table, value_text, width
+from rollcall.cli import prime
+from rollcall.cli.text import colorful, styled, table, value_text, width
 from rollcall.cli.tree import array_of, is_array, is_object, object_of
 
 _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
@@ -36,19 +39,21 @@ _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
-def show(operation: str, data: bytes, form: str) -> None:
+def show(operation: str, value: Any, form: str) -> None:
     """Write an answer to standard output."""
+    sys.stdout.writelines(f"{line}\n" for line in shown(operation, value, form))
+    sys.stdout.flush()
+
+
+def shown(operation: str, value: Any, form: str) -> Iterator[str]:
+    """Yield the lines of an answer."""
     if form == "json":
-        click.echo(msgspec.json.format(data, indent=2))
-        return
-    value = msgspec.json.decode(data)
-    if form == "jsonl":
+        yield json.dumps(value, indent=2, ensure_ascii=False)
+    elif form == "jsonl":
         for line in array_of(object_of(value).get("items", value)):
-            click.echo(msgspec.json.encode(line))
-        return
-    now = datetime.now(UTC)
-    for line in _SPECIAL.get(operation, _lines)(operation, value, now):
-        click.echo(line)
+            yield json.dumps(line, separators=(",", ":"), ensure_ascii=False)
+    else:
+        yield from _SPECIAL.get(operation, _lines)(operation, value, datetime.now(UTC))
 
 
 def _lines(operation: str, value: Any, now: datetime) -> Iterator[str]:
@@ -72,7 +77,7 @@ def _block(value: Any, now: datetime) -> Iterator[str]:
     yield from (f"{key:<{size}}  {text}" for key, text in plain)
     for key, item in inside:
         yield ""
-        yield click.style(key, bold=True) if colorful() else key
+        yield styled(key, "bold") if colorful() else key
         yield from _table(key, item, now) if is_array(item) else _block(item, now)
 
 
@@ -111,7 +116,7 @@ def _outcome(_operation: str, value: Any, now: datetime) -> Iterator[str]:
 def _next(_operation: str, value: Any, now: datetime) -> Iterator[str]:
     lease = object_of(value.get("lease"))
     if not lease:
-        yield "nothing is due"
+        yield "nothing yet"
         return
     ping = object_of(lease.get("ping"))
     told = {
@@ -150,6 +155,7 @@ _ANSWERS: Final = (
 )
 _SPECIAL: Final[Mapping[str, Callable[[str, Any, datetime], Iterator[str]]]] = {
     **{f"assignment.{kind}": _outcome for kind in _ANSWERS},
+    "agent.prime": prime.page,
     "assignment.next": _next,
     "system.status": _status,
 }

@@ -1,13 +1,14 @@
-"""Text for a terminal: safe, aligned, and no wider than it."""
+"""Text for a terminal: safe, aligned, and no wider than it.
 
-import shutil
+The standard library alone: it starts with every verb.
+"""
+
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
-
-import click
 
 from rollcall.cli.tree import array_of, is_object, object_of
 
@@ -20,6 +21,7 @@ _COLORS: Final = {
 _COLOR_OF: Final = {word: color for color, words in _COLORS.items() for word in words}
 _GAP: Final = "  "
 _NARROW: Final = 12  # no column is cut shorter than this
+_CODES: Final = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1}
 _PIECES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -120,8 +122,6 @@ def _time_text(value: str, now: datetime) -> str:
 
 def colorful() -> bool:
     """Return whether standard output is a terminal that likes colours."""
-    import os
-
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -134,12 +134,12 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
     """Return aligned lines; on a terminal the widest column gives way."""
     widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]
     if sys.stdout.isatty():
-        over = sum(widths) + len(_GAP) * (len(widths) - 1) - shutil.get_terminal_size().columns
+        over = sum(widths) + len(_GAP) * (len(widths) - 1) - _columns()
         widest = widths.index(max(widths))
         widths[widest] = max(min(_NARROW, widths[widest]), widths[widest] - max(over, 0))
     color = colorful()
     title = _GAP.join(_cell(name.upper(), size) for name, size in zip(head, widths, strict=True)).rstrip()
-    lines = [click.style(title, bold=True) if color else title]
+    lines = [styled(title, "bold") if color else title]
     for row in rows:
         cells = [
             _painted(_cell(text, size), text, color=color) for text, size in zip(row, widths, strict=True)
@@ -154,4 +154,16 @@ def _cell(text: str, size: int) -> str:
 
 
 def _painted(cell: str, word: str, *, color: bool) -> str:
-    return click.style(cell, fg=_COLOR_OF[word]) if color and word in _COLOR_OF else cell
+    return styled(cell, _COLOR_OF[word]) if color and word in _COLOR_OF else cell
+
+
+def styled(text: str, style: str) -> str:
+    """Return text that a terminal shows in a colour, or bold."""
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+
+
+def _columns() -> int:
+    """Return how wide the terminal is."""
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns

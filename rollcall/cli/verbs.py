@@ -1,5 +1,6 @@
 """Commands made from the operations: one verb, one name at every door."""
 
+import os
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ from rollcall.cli.extras import EXTRAS
 from rollcall.cli.failures import USAGE, Failed
 from rollcall.cli.kinds import body, parameters
 from rollcall.cli.setting import Caller, caller_options
+from rollcall.shell import sessions
 
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
@@ -65,6 +67,8 @@ def command(operation: Operation, name: str, *, hidden: bool = False) -> click.C
     def callback(caller: Caller, **values: Any) -> None:
         if extra:
             values = extra.values(values, caller)
+        if operation.scope == "agent":
+            values = in_session(operation, values, caller)
         params = checked(operation, values)
         if extra and extra.run:
             extra.run(caller, operation, params)
@@ -82,6 +86,16 @@ def command(operation: Operation, name: str, *, hidden: bool = False) -> click.C
         hidden=hidden,
     )
     return caller_options(made, "agent" if operation.scope == "agent" else "operator")
+
+
+def in_session(operation: Operation, values: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """Return the values with the agent's session, where the operation takes one and none was given."""
+    if "session" not in values or values["session"] is not None:
+        return values
+    joins = operation.name == "agent.join"
+    return values | {
+        "session": sessions.chosen(os.environ) if joins else sessions.known(caller.session_path, os.environ)
+    }
 
 
 def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from contracts import subjects
+from contracts.errors import UnavailableError
 from contracts.operations import Operation
 from rollcall.cli.failures import NOTHING, Failed
 from rollcall.cli.setting import Caller
@@ -89,11 +90,17 @@ async def _again(
     line: Any, operation: Operation, caller: Caller, params: Struct, *, failing: bool = False
 ) -> bytes | None:
     """Ask; None when nobody answered: services restart, and the wait goes on."""
+    from rollcall.cli import wire
+
     try:
         answer: bytes = await line.ask(operation, caller.name, params, timeout_s=caller.timeout_s)
     except TimeoutError:
         return None
-    except Failed:
+    except wire.RefusedError as error:
+        if error.problem.status != UnavailableError.status or (failing and not line.losses):
+            raise
+        return None
+    except Failed:  # the bus does not allow it
         if failing and not line.losses:
             raise
         return None

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from bus import trace
 from contracts import codec, subjects
-from contracts.errors import Problem, UnavailableError
+from contracts.errors import NobodyAnswersError, Problem, UnavailableError
 from contracts.operations import Operation
 from rollcall.address import bus_url
 from rollcall.cli.failures import FORBIDDEN, UNAVAILABLE, Failed
@@ -72,10 +72,8 @@ class Line:
                 headers={"traceparent": trace.following({})},
             )
         except ne.NoRespondersError as error:
-            raise Failed(
-                f"nobody answers for {operation.owner}",
-                UNAVAILABLE,
-                hint="rollcall up   (or: rollcall doctor)",
+            raise RefusedError(
+                NobodyAnswersError(f"nobody answers for {operation.owner}").problem()
             ) from error
         except ne.TimeoutError:
             if denied := self.forbidden():

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from rollcall.cli.tree import array_of, is_array
+
 HELP: Final = {
     "accept_minutes": "How long its agent may take to accept it.",
     "active": "Whether it may be given anything.",
@@ -25,7 +27,7 @@ HELP: Final = {
     "key": "Your own name for it; the same key is not made twice.",
     "kind": "main_agent takes over in the end; sub_agent is any other.",
     "limit": "How many at most.",
-    "minutes": "In how many minutes.",
+    "minutes": "In how many minutes: 45, 30m or 1h30m.",
     "name": "Its name: letters, digits, _ and -.",
     "note": "What was done since the last note; only a new note restarts the clock.",
     "on": "What the wait is for.",
@@ -37,9 +39,9 @@ HELP: Final = {
     "quarantined": "Whether it is kept from all work.",
     "reason": "Why, in your own words.",
     "result": "What came out, in your own words.",
-    "resume_at": "When the wait will be over, such as 2026-01-31T12:00:00Z.",
+    "resume_at": "When the wait will be over, such as 2026-01-31T12:00:00Z or 14:00.",
     "seq": "The number of the dead letter.",
-    "session": "Which run of the agent this is; any word of letters, digits, _ and -.",
+    "session": "Which run of the agent this is; else ROLLCALL_SESSION, else as `rollcall join` left it here.",
     "status": "Only those in this state.",
     "steps": "retry, peer[:capability=WORD], main, notify[:who=NAME]; again for each step, or @FILE.",
     "task": "The number of the task.",
@@ -57,35 +59,59 @@ _AFTER: Final = {
     "assignment.progress": _PROGRESS,
     "assignment.wait": "rollcall resume {0}   (when the wait is over)",
     "assignment.snooze": "rollcall next   (or, to begin now: rollcall unsnooze {0})",
-    "agent.leave": "rollcall join SESSION   (when you are back)",
+    "agent.leave": "rollcall join   (when you are back)",
 }
-_OWED: Final = {"pending": "rollcall ack {0}   (or: rollcall decline {0})", "acknowledged": _PROGRESS}
+_OWED: Final = {
+    "pending": "rollcall ack {0}   (or: rollcall decline {0})",
+    "acknowledged": _PROGRESS,
+    "waiting": "rollcall resume {0}   (when the wait is over; meanwhile: rollcall next)",
+}
+_URGENT: Final = {"pending": 0, "acknowledged": 1, "snoozed": 2, "waiting": 3}
 _REFUSED: Final = {
     "superseded": "rollcall next   (and stop working on it)",
     "already_final": "rollcall next   (and stop working on it)",
     "not_found": "rollcall sync   (what you hold)",
     "not_allowed_now": "rollcall sync   (what you hold, and in which state)",
     "other_incarnation": "rollcall sync   (the store was restored)",
-    "stale_session": "rollcall join SESSION   (a new one)",
-    "rejoin_required": "rollcall join SESSION",
+    "stale_session": "rollcall join   (a new session)",
+    "rejoin_required": "rollcall join",
     "snooze_limit": "rollcall ack {0}   (or: rollcall decline {0})",
     "nobody_eligible": "rollcall release {0}   (or keep it)",
 }
 _AGAIN: Final = "the same command again: it is carried out once"
 
 
-def after(operation: str, params: Any, result: Any) -> str:
-    """Return what an agent runs next, after an answer."""
-    lease = result.get("lease")
+def after(operation: str, assignment: object, result: Any) -> str:
+    """Return what an agent runs next, after an answer about an assignment ("" for none)."""
+    lease = result.get("lease") or most_urgent(result.get("leases"))
     if lease:
-        return _OWED.get(lease["status"], _NEXT).format(lease["assignment"])
+        return owed(lease)
     if operation in {"assignment.resume", "assignment.unsnooze"}:
-        return _OWED.get(result.get("status"), _NEXT).format(params.assignment)
-    return _AFTER.get(operation, _NEXT).format(getattr(params, "assignment", ""))
+        return _OWED.get(result.get("status"), _NEXT).format(assignment)
+    return _AFTER.get(operation, _NEXT).format(assignment)
 
 
-def after_refusal(code: str, params: Any) -> str:
-    """Return what an agent runs next, after a refusal."""
-    return _REFUSED.get(code, _AGAIN if code in {"unavailable", "overloaded"} else _NEXT).format(
-        getattr(params, "assignment", "")
-    )
+def owed(lease: Any) -> str:
+    """Return what an agent runs next about a lease."""
+    return _OWED.get(lease["status"], _NEXT).format(lease["assignment"])
+
+
+def most_urgent(leases: Any) -> Any:
+    """Return the lease to answer first: what is to be accepted, then what is being done; or None."""
+    found = array_of(leases) if is_array(leases) else []
+    return min(found, key=_urgency, default=None)
+
+
+def _urgency(lease: Any) -> int:
+    return _URGENT.get(lease["status"], len(_URGENT))
+
+
+def after_refusal(problem: Any, assignment: object, *, agent: bool) -> str:
+    """Return what to run next after a refusal; agents are always told something."""
+    code, seconds = problem["code"], problem.get("retry_after_s")
+    if seconds:
+        return f"the same command again in {seconds} s: nothing of it was done"
+    if code == "nobody_answers":
+        return "rollcall up   (or: rollcall doctor)"
+    usual = _AGAIN if code in {"unavailable", "overloaded"} else _NEXT
+    return _REFUSED.get(code, usual).format(assignment) if agent else ""

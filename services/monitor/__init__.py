@@ -40,6 +40,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["agent.join"], unit=self._join),
             Endpoint(operation=BY_NAME["agent.leave"], unit=self._leave),
             Endpoint(operation=BY_NAME["agent.sync"], unit=_sync),
+            Endpoint(operation=BY_NAME["agent.prime"], unit=_sync),
             Endpoint(operation=BY_NAME["system.status"], unit=self._status),
             Endpoint(operation=BY_NAME["machine.join"], unit=self._timed(machines.join)),
             Endpoint(operation=BY_NAME["machine.leave"], unit=self._timed(machines.leave)),

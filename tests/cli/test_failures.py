@@ -29,7 +29,7 @@ CODES: list[tuple[RollcallError, int, str]] = [
     (errors.SupersededError(), 5, "stop working on it"),
     (errors.AlreadyFinalError(), 5, "stop working on it"),
     (errors.SnoozeLimitError(), 5, "rollcall ack 5"),
-    (errors.StaleSessionError(), 5, "rollcall join SESSION"),
+    (errors.StaleSessionError(), 5, "rollcall join"),
     (errors.IncarnationError(), 5, "rollcall sync"),
     (errors.OverloadedError(), 69, "the same command again"),
     (errors.UnavailableError(), 69, "the same command again"),
@@ -99,7 +99,9 @@ async def test_nobody_answers(rollcall: Command, bus: Bus) -> None:
     await bus.client.close()
     done = await rollcall("status", "--nats-url", bus.url)
     assert done.exit_code == 69
-    assert done.stderr.endswith("nobody answers for monitor\nnext: rollcall up   (or: rollcall doctor)\n")
+    assert done.stderr.endswith(
+        "nobody answers for monitor (nobody_answers)\nnext: rollcall up   (or: rollcall doctor)\n"
+    )
 
 
 async def test_no_bus_is_known(rollcall: Command, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ async def test_nothing_came_in_time(ann: Command, bus: Bus) -> None:
     done = await ann("next", "--wait", "0.05", "-o", "jsonl")
     assert (done.exit_code, json.loads(done.stdout)) == (3, NONE)
     assert done.stderr == "next: rollcall next\n"
-    assert (await ann("next", "--wait", "0")).stdout == "nothing is due\n"
+    assert (await ann("next", "--wait", "0")).stdout == "nothing yet\n"
 
 
 async def test_a_ping_ends_the_wait(ann: Command, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def test_a_terminal_gets_colours_and_no_more_than_its_width(monkeypatch: pytest.
 
 
 def printed(operation: str, value: Any, form: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    show(operation, json.dumps(value).encode(), form)
+    show(operation, value, form)
     return capsys.readouterr().out.splitlines()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.operations import ALL
-from rollcall.cli.extras import minutes_until
+from rollcall.cli.spans import minutes_until
 from tests.cli.conftest import Bus, Command
 
 OUTCOME = {"assignment": 5, "kind": "ack", "accepted": True, "status": "acknowledged"}
@@ -238,7 +238,7 @@ async def test_what_to_run_next_follows_the_answer(ann: Command, bus: Bus) -> No
     bus.answer("sync", {"incarnation": "k", "agent": "ann", "leases": [lease], "notices": []})
     bus.answer("leave", {"leases": 0})
     bus.answer("complete", OUTCOME | {"status": "completed", "already": True})
-    assert (await ann("sync")).stderr == "next: rollcall next\n"
-    assert "rollcall join SESSION" in (await ann("leave")).stderr
+    assert (await ann("sync")).stderr == "next: rollcall ack 5   (or: rollcall decline 5)\n"
+    assert "rollcall join " in (await ann("leave")).stderr
     done = await ann("done", "5")
     assert (done.stdout, done.stderr) == ("assignment 5: completed (already)\n", "next: rollcall next\n")
