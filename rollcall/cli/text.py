@@ -127,14 +127,16 @@ def colorful() -> bool:
 
 def room() -> int:
     """Return how many cells a line may have: those of the terminal, or of one where there is none."""
-    return shutil.get_terminal_size().columns
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:
     """Return aligned lines; on a terminal the widest column gives way."""
     widths = [max(map(width, column)) for column in zip(head, *rows, strict=True)]
     if sys.stdout.isatty():
-        over = sum(widths) + len(_GAP) * (len(widths) - 1) - _columns()
+        over = sum(widths) + len(_GAP) * (len(widths) - 1) - room()
         widest = widths.index(max(widths))
         widths[widest] = max(min(_NARROW, widths[widest]), widths[widest] - max(over, 0))
     color = colorful()
@@ -160,10 +162,3 @@ def _painted(cell: str, word: str, *, color: bool) -> str:
 def styled(text: str, style: str) -> str:
     """Return text that a terminal shows in a colour, or bold."""
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
-
-
-def _columns() -> int:
-    """Return how wide the terminal is."""
-    from shutil import get_terminal_size
-
-    return get_terminal_size().columns

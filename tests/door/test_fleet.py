@@ -22,6 +22,23 @@ async def served(world: World, folder: Path) -> AsyncIterator[None]:
         yield
 
 
+class Log:
+    """Keeps what is logged, whatever level an earlier test has set."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def warning(self, event: str, *, reason: str) -> None:
+        self.said.append((event, reason))
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    found = Log()
+    monkeypatch.setattr(fleet, "log", found)
+    return found
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.sock"))
 
@@ -64,18 +81,16 @@ async def test_a_store_that_cannot_tell_closes_no_door(
 
 
 async def test_there_are_so_many_doors_and_no_more(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World, tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet, "DOORS_MAX", 1)
     await world.agent("ann")
     async with served(world, tmp_path / "doors"):
         assert names(tmp_path / "doors") == ["ann"]
-    assert "there are doors for 1 agents" in capsys.readouterr().out
+    assert log.said == [("doors.missing", "there are doors for 1 agents")]
 
 
-async def test_a_folder_that_cannot_be_used_stops_nobody(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_folder_that_cannot_be_used_stops_nobody(world: World, tmp_path: Path, log: Log) -> None:
     (tmp_path / "doors").touch()
     async with served(world, tmp_path / "doors"):
-        assert "doors.missing" in capsys.readouterr().out
+        assert [event for event, _ in log.said] == ["doors.missing"]

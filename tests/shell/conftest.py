@@ -29,6 +29,19 @@ class Done(Struct):
     err: str
 
 
+class Page(io.TextIOWrapper):
+    """Where a program writes; a log of the test itself may come in between, and wants the bytes beneath."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
+    def text(self) -> str:
+        """Return what the program wrote."""
+        self.flush()
+        self.buffer.seek(0)
+        return self.buffer.read().decode()
+
+
 Way = Callable[..., Coroutine[Any, Any, Done]]
 
 
@@ -47,11 +60,11 @@ def short(hall: Hall, tmp_path: Path) -> Way:
     """Run a verb at the door; a code of None leaves it to the long way."""
 
     def run(arguments: tuple[str, ...], more: dict[str, str]) -> Done:
-        out, err = io.StringIO(), io.StringIO()
+        out, err = Page(), Page()
         environ = {"ROLLCALL_AGENT": "ann", "XDG_STATE_HOME": str(tmp_path / "state"), **more}
         with redirect_stdout(out), redirect_stderr(err):
             code = life.run(arguments, {name: value for name, value in environ.items() if value})
-        return Done(code, out.getvalue(), err.getvalue())
+        return Done(code, out.text(), err.text())
 
     async def way(*arguments: str, **more: str) -> Done:
         return await asyncio.to_thread(run, arguments, more)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,11 @@ class Odd(Struct):
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         self.asked.append(await reader.readexactly(length))
         writer.write(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
-        await writer.drain()
+        with suppress(ConnectionError):
+            await writer.drain()
         writer.close()
-        await writer.wait_closed()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.fixture
