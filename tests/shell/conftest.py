@@ -33,13 +33,13 @@ class Page(io.TextIOWrapper):
     """Where a program writes; a log of the test itself may come in between, and wants the bytes beneath."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding="utf-8", write_through=True)
 
     def text(self) -> str:
         """Return what the program wrote."""
         self.flush()
-        self.buffer.seek(0)
-        return self.buffer.read().decode()
+        return self.bytes.getvalue().decode()
 
 
 Way = Callable[..., Coroutine[Any, Any, Done]]
