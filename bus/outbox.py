@@ -164,14 +164,20 @@ class Outbox:
         await self._restate()
 
     async def _look(self, words: Words) -> None:
-        subject = f"{self._root}.{words[0].subject.removeprefix(INGEST)}"
-        try:
-            newest = await self._bus.newest_id(self._stream_name(words[0].stream), subject)
-        except BusError as error:
-            log.debug("mailbox.unseen", subject=subject, reason=str(error))
+        newest = await self.newest_id(words[0].stream, words[0].subject)
+        if newest is None:
             self._overtook += words
         else:
             self._overtook += [word for word in words if word.message_id == newest]
+
+    async def newest_id(self, stream: str, subject: str) -> str | None:
+        """Return the id of the word that a mailbox holds; "" for none, None if nobody could say."""
+        kept = f"{self._root}.{subject.removeprefix(INGEST)}"
+        try:
+            return await self._bus.newest_id(self._stream_name(stream), kept)
+        except BusError as error:
+            log.debug("mailbox.unseen", subject=kept, reason=str(error))
+            return None
 
     async def _restate(self) -> None:
         """Write down whose newest word has to be said again."""

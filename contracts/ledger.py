@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from contracts.messages import DeadLetter
-from contracts.records import Alarm, Hold
+from contracts.records import Alarm, Doubt, Hold
 from contracts.work import Claim, Committed, Failed, Post, Stamp, Unit
 
 
@@ -28,6 +28,14 @@ class Ledger(Protocol):
 
     async def restate(self, posts: Sequence[Post], now: int) -> None:
         """Let the mailbox be told again what holds for the assignments of these posts."""
+        ...
+
+    async def doubts(self, now: int, limit: int) -> list[Doubt]:
+        """Return pings that may have come late and about which the mailbox is to be asked by now."""
+        ...
+
+    async def settle(self, answers: Sequence[tuple[Doubt, bool]], now: int) -> None:
+        """Take whether each mailbox holds that ping: if so, the newest word is to be said again."""
         ...
 
     async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:

@@ -290,6 +290,17 @@ class PingRow(Struct, frozen=True, kw_only=True, gc=False):
     published_at: int | None = None
 
 
+class Doubt(Struct, frozen=True, kw_only=True, gc=False):
+    """A ping that may have come after the word that replaced it; unique by assignment and attempt."""
+
+    assignment_id: int
+    attempt: int
+    subject: str  # under which it was or will be sent, without the root
+    message_id: str
+    ask_at: int  # when the mailbox is to be asked
+    asked: int = 0  # times
+
+
 class Comment(Struct, frozen=True, kw_only=True, gc=False):
     """A remark on a task, by a person, an agent or Rollcall itself."""
 

@@ -337,6 +337,20 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_created_at ON outbox (created_at);
 
+-- Pings that a newer word replaced before the bus was known to have them: whoever sends one may be held up, and be
+-- killed before it can tell that it came late. Each stands until the mailbox was asked.
+CREATE TABLE doubts (
+    assignment_id   BIGINT NOT NULL,
+    attempt         BIGINT NOT NULL CHECK (attempt > 0),
+    subject         TEXT NOT NULL,
+    message_id      TEXT NOT NULL,
+    ask_at          BIGINT NOT NULL,
+    asked           BIGINT NOT NULL,
+    PRIMARY KEY (assignment_id, attempt)
+);
+
+CREATE INDEX doubts_ask_at ON doubts (ask_at);
+
 CREATE TABLE processes (
     id              TEXT PRIMARY KEY,
     service         TEXT NOT NULL,

@@ -9,9 +9,9 @@ import anyio
 
 from contracts.errors import UnavailableError
 from contracts.messages import DeadLetter
-from contracts.records import Alarm, Hold
+from contracts.records import Alarm, Doubt, Hold
 from contracts.work import Claim, Committed, Failed, Post, Stamp, StoreFaultError, Unit
-from store import alarms, batch, upkeep
+from store import alarms, batch, doubts, upkeep
 from store.connection import Link, Owner
 from store.driver import look_once
 from store.sql import queries
@@ -62,6 +62,14 @@ class SqliteStore:
     async def restate(self, posts: Sequence[Post], now: int) -> None:
         """Let the mailbox be told again what holds for the assignments of these posts."""
         await self._transact(lambda: upkeep.restate(self._queries, posts, now), len(posts))
+
+    async def doubts(self, now: int, limit: int) -> list[Doubt]:
+        """Return pings about which the mailbox is to be asked by now, longest due first."""
+        return await self.rows("due_doubts", now=now, limit=limit)
+
+    async def settle(self, answers: Sequence[tuple[Doubt, bool]], now: int) -> None:
+        """Take whether each mailbox holds that ping: if so, the newest word is to be said again."""
+        await self._transact(lambda: doubts.settle(self._queries, answers, now), len(answers))
 
     async def bury(self, post: Post, letter: DeadLetter | None, now: int) -> Committed:
         """Put a letter in the place of an outbox row that the bus refuses for good, and say so."""

@@ -12,6 +12,7 @@ from contracts.messages import DeadLetter, Withdrawn
 from contracts.records import AuditRow, Hold
 from contracts.work import Changes, Committed, Fact, Failed, Needs, Post, Stamp, Unit
 from store.batch import Catalogue, load_life, records
+from store.doubts import doubt
 from store.statements import Course, Fetch, Write, bound, listed
 from store.view import Life, Rng
 from store.working_set import WorkingSet
@@ -42,7 +43,7 @@ def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[lis
 
     Returns those that were replaced. One that somebody else has confirmed at this very version was not: of a
     ping the history tells; of a withdrawal nobody does, and it is taken for replaced: `restate` sees that
-    it says what holds.
+    it says what holds. That a mailbox has to be asked about a ping is on record, should the asker be killed.
     """
     slots = [post for post in posts if post.slot is not None]
     replaced: list[Post] = []
@@ -50,6 +51,8 @@ def confirm(catalogue: Catalogue, posts: Sequence[Post], now: int) -> Course[lis
         standing_ = yield from standing(catalogue, slots)
         if len(standing_) < len(slots):
             replaced = yield from _replaced(catalogue, slots, standing_)
+            words = [(post.assignment_id, post.attempt, post.subject, post.message_id) for post in replaced]
+            yield from doubt(catalogue, words, now)
     yield Write(catalogue["delete_post"], [(post.id, post.version) for post in posts])
     pings = [(now, post.assignment_id, post.attempt) for post in posts if post.attempt is not None]
     if pings:

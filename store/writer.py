@@ -11,6 +11,7 @@ from contracts.codec import encode
 from contracts.events import event_post
 from contracts.records import AuditRow
 from contracts.work import Changes, Fact, Post, Unit
+from store.doubts import doubt
 from store.rows import CommandRow, binder, columns
 from store.sql import Query, narrowed
 from store.statements import Course, Fetch, Write, exactly, listed
@@ -141,7 +142,8 @@ class Writer:
         if self._waiting:
             slots, self._waiting = self._waiting, {}
             standing = yield Fetch(self._queries["load_slots"], listed(list(slots)))
-            for slot, post_id, version in standing:
+            yield from doubt(self._queries, [row[3:] for row in standing], self._life.now)
+            for slot, post_id, version, *_ in standing:
                 found = slots.pop(slot)
                 found.post = structs.replace(found.post, id=post_id, version=version + 1)
                 updates.append((*self._bind["update_post"](found.post), version))

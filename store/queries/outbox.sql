@@ -1,6 +1,6 @@
 -- name: load_slots
 -- Which of the slots hold a row already, so that its version goes on; :keys is a JSON array.
-SELECT slot, id, version FROM outbox
+SELECT slot, id, version, assignment_id, attempt, subject, message_id FROM outbox
 WHERE slot IN (SELECT value FROM /*sqlite: json_each(:keys) *//*pg: json_array_elements_text(:keys ::json) AS t (value) */)
 /*pg: FOR UPDATE */;
 

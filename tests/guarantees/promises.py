@@ -137,6 +137,7 @@ PROMISES: Final = (
         simulation=("attempts_are_heard_once", "mailbox_is_true"),
         tests=(
             "scenarios/test_overtaking.py::test_a_ping_that_was_answered_on_its_way_is_not_the_last_word",
+            "scenarios/test_late_and_killed.py::test_the_relays_see_what_its_sender_did_not_live_to_see",
             "services/test_running.py::test_what_was_published_and_not_confirmed_is_heard_once",
         ),
         bench=("crowd",),

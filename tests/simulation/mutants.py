@@ -354,6 +354,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "a ping that waited long is sent without another look",
         (_patch(Outbox, "_still_true", _all_true),),
     ),
+    Mutant(
+        "unasked",
+        "no mailbox is asked about a ping that came late",
+        (_patch(services.relay, "_ask", _nothing), _patch(Outbox, "_look_after", _nothing)),
+    ),
     Mutant("no_refill", "a lost stream of events stays empty", (_patch(Runtime, "ensure", _ensure_only),)),
     Mutant(
         "no_sweep",

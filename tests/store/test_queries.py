@@ -80,6 +80,13 @@ PLANS = {
     ],
     "open_assignments": ["SEARCH assignments USING INTEGER PRIMARY KEY (rowid>?)"],
     "assignment_pings": ["SEARCH pings USING INDEX sqlite_autoindex_pings_1 (assignment_id=?)"],
+    "due_doubts": [
+        "SEARCH d USING INDEX doubts_ask_at (ask_at<?)",
+        "SEARCH o USING COVERING INDEX sqlite_autoindex_outbox_1 (slot=?)",
+    ],
+    "standing_doubts": ["SEARCH d USING INDEX sqlite_autoindex_doubts_1 (assignment_id=? AND attempt=?)"],
+    "end_doubt": ["SEARCH doubts USING INDEX sqlite_autoindex_doubts_1 (assignment_id=? AND attempt=?)"],
+    "ask_again": ["SEARCH doubts USING INDEX sqlite_autoindex_doubts_1 (assignment_id=? AND attempt=?)"],
     "unsent": ["SEARCH outbox USING INDEX outbox_created_at (created_at<?)"],
     "standing_posts": ["SEARCH outbox USING INTEGER PRIMARY KEY"],
     "audit_page": ["SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)"],

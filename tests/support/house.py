@@ -176,6 +176,12 @@ class House:
         with anyio.fail_after(25):
             await self._running
 
+    async def kill(self) -> None:
+        """End it where it stands: nothing more is sent or written."""
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.wait([self._running], timeout=25)
+
     @property
     def idle(self) -> bool:
         """Whether nothing that was committed waits to be sent."""
