@@ -15,6 +15,7 @@ NEEDED: Final = (
     "redelivered after an ack",
     "answer before its deadline, handled after an outage",
     "stopped beyond a lease",
+    "stopped between a look and its publishing",
     "bus refilled from the store",
 )
 """What a run of many schedules must have seen at least once."""

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from bus.memory.weather import AT_ONCE, Hop
-from tests.simulation.plan import Plan
+from tests.simulation.plan import STOPS_S, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,13 @@ class DrawnFate:
             return False
         self.counts[DEATHS[moment]] += 1
         return True
+
+    def stopped_s(self) -> float:
+        """Return for how many seconds the process is stopped with a batch in hand; 0: it is not."""
+        if not self.struck(self.faults.stopped_in_hand):
+            return 0.0
+        self.counts["stopped between a look and its publishing"] += 1
+        return self.dice.choice(STOPS_S)
 
     def store_fails(self) -> bool:
         """Tell whether a transaction fails, with nothing written."""

@@ -50,6 +50,10 @@ class Fate(Protocol):
         """Tell whether the process dies at this moment."""
         ...
 
+    def stopped_s(self) -> float:
+        """Return for how many seconds the process is stopped with a batch in hand; 0: it is not."""
+        ...
+
     def store_fails(self) -> bool:
         """Tell whether a transaction fails."""
         ...
@@ -135,6 +139,16 @@ class SimHouse:
             self.kill()
             await asyncio.get_running_loop().create_future()
 
+    async def held_up(self) -> None:
+        """Go on, or stand still here for a while, as after SIGSTOP."""
+        if (length_s := self.fate.stopped_s()) and self.alive:
+            loop, process = asyncio.get_running_loop(), self.process
+            assert isinstance(loop, VirtualLoop)
+            process.state = "stopped"
+            nobody = contextvars.Context()  # who lets it go on is none of its own steps
+            loop.call_later(length_s, _go_on, process, loop, context=nobody)
+            await asyncio.sleep(0)
+
     async def _live(self) -> None:
         try:
             await self._work()
@@ -178,6 +192,11 @@ class SimHouse:
         await Runtime(services(self.names, self.timers), ports).run(anyio.Event())
 
 
+def _go_on(process: Process, loop: VirtualLoop) -> None:
+    if process.state == "stopped":
+        process.go_on(loop)
+
+
 class SimLink(InlineLink):
     """A connection to the store at which the process may die, and which may fail."""
 
@@ -219,7 +238,8 @@ class SimBus:
     async def publish_batch(
         self, items: Sequence[Outgoing], *, stream: str, timeout_s: float = 2.0
     ) -> list[Refused]:
-        """Publish, and die before, or after it is stored and before anybody was told."""
+        """Publish, and stop or die before, or die after it is stored and before anybody was told."""
+        await self._house.held_up()
         await self._house.moment("before_publish")
         refused = await self._bus.publish_batch(items, stream=stream, timeout_s=timeout_s)
         await self._house.moment("published")

@@ -8,6 +8,7 @@ from msgspec import Struct
 from domain.timers import Timers
 
 Persona = Literal["prompt", "late", "silent", "moody", "mortal"]
+STOPS_S = (0.5, 4.0, 12.0, 45.0)
 SCALE = 1 / 60  # thirty minutes of a promise are thirty seconds, so that a tick is coarse beside it
 FAULT_ODDS = 0.6  # of each fault to be on: a mix in which everything fails at once hides what one fault does
 GAP_S = 6.0  # the hold gap, a TTL of the fleet's beats
@@ -32,6 +33,7 @@ class Faults(Struct, frozen=True, kw_only=True):
     doubled: float = 0.0
     puback_lost: float = 0.0
     redelivered: float = 0.0  # rate at which the consumer forgets its latest acks
+    stopped_in_hand: float = 0.0  # odds of SIGSTOP with a batch in hand, which is read and not yet sent
 
 
 MOST = Faults(
@@ -50,6 +52,7 @@ MOST = Faults(
     doubled=0.05,
     puback_lost=0.03,
     redelivered=0.05,
+    stopped_in_hand=0.02,
 )
 
 

@@ -27,7 +27,7 @@ from tests.simulation.house import SimHouse
 from tests.simulation.loop import PROCESS, Process, VirtualLoop, run
 from tests.simulation.net import Net, SimClock
 from tests.simulation.operator import Operator
-from tests.simulation.plan import Plan, plan
+from tests.simulation.plan import STOPS_S, Plan, plan
 
 AGAIN_ODDS: Final = 0.2  # twice a second: a dead process is started again after about 2.5 s
 QUIET_S: Final = 100.0  # three waits for an ack of the bus, each of which may be what holds up the next
@@ -159,7 +159,7 @@ class World:
             await self._every(self.plan.faults.stopped * len(self.houses))
             house = self.dice.choice(self.houses)
             if house.alive:
-                self.loop.create_task(self._stop(house, self.dice.choice((0.5, 4.0, 12.0, 45.0))))
+                self.loop.create_task(self._stop(house, self.dice.choice(STOPS_S)))
 
     async def _stop(self, house: SimHouse, length_s: float) -> None:
         stopped = house.process
