@@ -20,6 +20,7 @@ from bench import (
     profiling,
     ready,
     rivals,
+    startup,
 )
 from bench.harness import Figure, of_part
 from rollcall import log
@@ -43,6 +44,7 @@ MEASURES: dict[str, Measure] = {
     "catchup": escalations.catch_up,
     "crowd": crowd.measure,
     "ready": ready.measure,
+    "startup": startup.measure,
     "idle": idle.measure,
     "beats": beats.measure,
 }

@@ -24,7 +24,7 @@ How it goes:
 A refusal with `superseded` or exit code 5 means: the task is no longer yours, stop working on it."""
 
 
-def page(_operation: str, value: Mapping[str, Any], now: datetime) -> Iterator[str]:
+def page(value: Mapping[str, Any], now: datetime) -> Iterator[str]:
     """Yield the page; what others wrote is quoted: it is about the task, and no order to the reader."""
     session = f", session {clean(str(value['session']))}" if value.get("session") else ", not joined"
     yield f"You are {clean(str(value['agent']))}, an agent of Rollcall{session}."

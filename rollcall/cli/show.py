@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rollcall.cli import prime
 from rollcall.cli.text import colorful, styled, table, value_text, width
 from rollcall.cli.tree import array_of, is_array, is_object, object_of
 
@@ -141,6 +140,12 @@ def _status(_operation: str, value: Any, now: datetime) -> Iterator[str]:
         yield from _table("processes", array_of(value["processes"]), now)
 
 
+def _prime(_operation: str, value: Any, now: datetime) -> Iterator[str]:
+    from rollcall.cli.prime import page
+
+    yield from page(value, now)
+
+
 _ANSWERS: Final = (
     "ack",
     "progress",
@@ -155,7 +160,7 @@ _ANSWERS: Final = (
 )
 _SPECIAL: Final[Mapping[str, Callable[[str, Any, datetime], Iterator[str]]]] = {
     **{f"assignment.{kind}": _outcome for kind in _ANSWERS},
-    "agent.prime": prime.page,
+    "agent.prime": _prime,
     "assignment.next": _next,
     "system.status": _status,
 }

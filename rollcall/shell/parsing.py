@@ -8,8 +8,7 @@ from typing import Any, Final
 from rollcall.cli.spans import minutes_until, parse_minutes, parse_time, written
 
 Values = dict[str, Any]
-_INTEGER: Final = re.compile(r"[0-9]{1,19}")
-_NUMBER: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_DIGITS_MAX: Final = 19
 
 
 def parse(parameters: Sequence[Mapping[str, Any]], words: Sequence[str]) -> Values | None:
@@ -68,9 +67,10 @@ def _value(parameter: Mapping[str, Any], said: Any) -> Any:
     text = str(said)
     match parameter["kind"]:
         case "int":
-            return _within(parameter, int(text)) if _INTEGER.fullmatch(text) else None
+            return _within(parameter, int(text)) if _is_number(text) else None
         case "float":
-            return _within(parameter, float(text)) if _NUMBER.fullmatch(text) else None
+            whole, _, part = text.partition(".")
+            return _within(parameter, float(text)) if _is_number(whole) and _is_number(part or "0") else None
         case "span":
             return None if (minutes := parse_minutes(text)) is None else _within(parameter, minutes)
         case "time":
@@ -82,6 +82,10 @@ def _value(parameter: Mapping[str, Any], said: Any) -> Any:
             return None if None in found else found
         case _:
             return _text(parameter, text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
 
 
 def _within(parameter: Mapping[str, Any], number: float) -> float | None:
