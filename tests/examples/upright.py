@@ -75,6 +75,13 @@ class Upright:
                 self._stirred = anyio.Event()
                 await self._stirred.wait()
 
+    async def said(self, event: str, *agents: str) -> None:
+        """Wait until the event has been told of all of these agents."""
+        with anyio.fail_after(START_S):
+            while set(agents) - {told["id"] for told in self.events if told["event"] == event}:
+                self._stirred = anyio.Event()
+                await self._stirred.wait()
+
     def _told(self, event: str) -> set[str]:
         ours = (told for told in self.events if told["aggregate"] == "assignment")
         return {told["id"] for told in ours if told["event"] == event}
