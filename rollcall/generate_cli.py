@@ -18,19 +18,20 @@ this page.
 
 ## Agents
 
-An agent says who it is with `ROLLCALL_AGENT`, and every answer to it ends with the command to run next. A verb goes to
-the agent's socket, where there is one, and starts in some 50 ms: to `ROLLCALL_SOCKET`, which also says who speaks, else
-to `agents/<name>.sock` in the state folder, where `rollcall up` keeps one for each active agent. It goes over the bus
-itself where there is none, where a bus or credentials are named that are not those of the house on this machine, and
-with `--nats-url`, `--config` or `--timeout`. What is asked, printed and returned is the same.
+An agent says who it is with `ROLLCALL_AGENT`, and every answer to it ends with the command to run next. A
+verb goes to the agent's socket, where there is one, and starts in some 50 ms: to `ROLLCALL_SOCKET`, which
+also says who speaks, else to `agents/<name>.sock` in the state folder, where `rollcall up` keeps one for
+each active agent. It goes over the bus itself where there is none, where a bus or credentials are named
+that are not those of the house on this machine, and with `--nats-url`, `--config` or `--timeout`. What is
+asked, printed and returned is the same.
 
-`rollcall join` begins a session: the one in `ROLLCALL_SESSION`, else a new one that is kept beside the socket. The verbs
-that follow speak in it, until `rollcall leave`; a newer `join` supersedes it. `rollcall prime` tells a model that has
-forgotten who it is, what it holds and what to do next. A wait for work ends within 50 s, with exit code 3 for "nothing
-yet".
+`rollcall join` begins a session: the one in `ROLLCALL_SESSION`, else a new one that is kept beside the
+socket. The verbs that follow speak in it, until `rollcall leave`; a newer `join` supersedes it. `rollcall
+prime` tells a model that has forgotten who it is, what it holds and what to do next. A wait for work ends
+within 50 s, with exit code 3 for "nothing yet".
 
-Times are written as `2026-01-31T12:00:00Z`, or as `14:00` for the next time that the clock here shows that; lengths of
-time as minutes, `30m` or `1h30m`.
+Times are written as `2026-01-31T12:00:00Z`, or as `14:00` for the next time that the clock here shows that;
+lengths of time as minutes, `30m` or `1h30m`.
 
 ## Exit codes
 
