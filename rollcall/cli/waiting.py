@@ -59,7 +59,7 @@ async def _until_due(caller: Caller, operation: Operation, params: Struct, wait_
     ends = clock() + wait_s
     async with wire.line(caller.settings, caller.name, lasting=True) as line:
         line.on_back.append(rung.set)
-        await line.listen(subjects.ping(caller.name, 0).replace(".0", ".*"), lambda _message: rung.set())
+        await line.listen(lambda _message: rung.set(), subjects.ping(caller.name, 0).replace(".0", ".*"))
         data = await _first(line, operation, caller, params)
         while (left := ends - clock()) > 0 and not (data and _due(data)):
             try:

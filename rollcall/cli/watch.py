@@ -239,8 +239,7 @@ async def _tap(
             missed += 1
 
     async with wire.line(settings, settings.operator or "operator", lasting=True) as tap:
-        for subject in subjects:
-            await tap.listen(subject, take)
+        await tap.listen(take, *subjects)
         click.echo(f"watching {', '.join(f'{settings.root}.{subject}' for subject in subjects)}", err=True)
         while count is None or shown < count:
             subject, data = await waiting.get()

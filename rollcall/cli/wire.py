@@ -90,13 +90,14 @@ class Line:
             return f"{self.settings.root}.{subjects.agent_command(who, operation.verb)}"
         return f"{self.settings.root}.{subjects.command(operation.owner, operation.verb, who)}"
 
-    async def listen(self, subject: str, handler: Callable[[Msg], None]) -> None:
-        """Hand each message to `handler`, from now on."""
+    async def listen(self, handler: Callable[[Msg], None], *wanted: str) -> None:
+        """Hand each message on one of these subjects to `handler`, from now on."""
 
         async def on_message(message: Msg) -> None:
             handler(message)
 
-        await self.client.subscribe(f"{self.settings.root}.{subject}", cb=on_message)
+        for subject in wanted:
+            await self.client.subscribe(f"{self.settings.root}.{subject}", cb=on_message)
         await self.client.flush()
 
 

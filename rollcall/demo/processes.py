@@ -90,9 +90,9 @@ class Processes:
             _signal(process, number)
         await asyncio.gather(*(_end(process, timeout_s) for process in chosen))
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, *, timeout_s: float = STOP_S) -> None:
         """End whatever still runs."""
-        await self.stop(*list(self._running)[::-1])
+        await self.stop(*list(self._running)[::-1], timeout_s=timeout_s)
 
 
 async def _end(process: asyncio.subprocess.Process, timeout_s: float) -> None:

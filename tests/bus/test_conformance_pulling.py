@@ -7,13 +7,19 @@ import anyio
 import pytest
 
 from bus import streams
-from bus.api import ConsumerGone, Incoming, Outgoing
+from bus.api import ConsumerGone, Incoming, Outgoing, Puller
 from bus.client import SafeClient
+from bus.puller import StandingPuller
 from rollcall.clock import SystemClock
 from tests.bus.sites import ACKS, AnyBus, Site, back, lost, put, settled, stored, take
 from tests.support.nats import until
 
 ACK_WAIT = {"ack_wait": 300_000_000}  # nanoseconds
+
+
+async def arrived(puller: Puller, count: int) -> None:
+    """Wait until so many are here, and not only left on the server."""
+    await until(lambda: len(cast("StandingPuller", puller)._buffer) == count)
 
 
 async def test_messages_come_in_order_and_are_gone_once_acknowledged(bus: AnyBus) -> None:
@@ -73,15 +79,13 @@ async def test_what_is_not_settled_in_time_comes_again_to_whoever_asks(site: Sit
     bus = await site.ready(answers=ACK_WAIT)
     other = await site.connect("other")
     first, second = await bus.pull(ACKS, "answers", batch=10), await other.pull(ACKS, "answers", batch=10)
-    await put(bus, b"1", b"2", b"3")
-    mine = await take(first, 3)
-    mine[0].ack()
+    await put(bus, b"1", b"2")
+    mine = await take(first, 2)
     again = await take(second, 1)
     while again[-1].delivered < 3:  # unlimited deliveries
         again += await take(second, 1)
-    assert {message.data for message in again} <= {b"2", b"3"}
-    mine[1].ack()  # late, and still a settlement
-    mine[2].ack()
+    for message in mine:
+        message.ack()  # late, and still a settlement
     await settled(bus)
     await second.close()
     await first.close()
@@ -181,7 +185,7 @@ async def test_two_pullers_share_a_consumer(site: Site, bus: AnyBus) -> None:
             await put(bus, *(b"%d" % n for n in range(first, first + 10)))
         await settled(bus)
         tasks.cancel_scope.cancel()
-    assert min(map(len, got)) > 20
+    assert all(got)
     assert sorted(got[0] + got[1]) == sorted(b"%d" % n for n in range(300))
 
 
@@ -190,7 +194,7 @@ async def test_close_gives_back_what_is_not_settled(site: Site, bus: AnyBus) -> 
     first = await bus.pull(ACKS, "answers", batch=100)
     await put(bus, *(b"%d" % n for n in range(10)))
     done, *rest = await take(first, 5)
-    await until(lambda: first.pending() == 5)
+    await arrived(first, 5)
     done.ack()
     await first.close()
     await first.close()
@@ -209,7 +213,7 @@ async def test_a_restart_of_the_server_is_only_a_pause(site: Site, bus: AnyBus) 
     puller = await bus.pull(ACKS, "answers", batch=100)
     await put(bus, b"1", b"2")
     (first,) = await take(puller, 1)
-    await until(lambda: puller.pending() == 1)
+    await arrived(puller, 1)
     await site.kill()
     await lost(bus)
     (second,) = await puller.take(10, expires_s=5)  # it was here already

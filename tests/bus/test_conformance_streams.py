@@ -96,8 +96,8 @@ async def test_a_queue_that_agents_write_takes_no_ttl(bus: AnyBus) -> None:
 
 
 async def test_a_message_can_be_forgotten(bus: AnyBus) -> None:
-    await bus.publish_batch([ping(1, ttl_s=1), ping(2, ttl_s=3600), ping(3)], stream=PINGS)
-    assert await stored(bus, PINGS) == 3
+    batch = [ping(1, ttl_s=1), ping(2, ttl_s=3600), ping(3)]
+    assert await bus.publish_batch(batch, stream=PINGS) == []
 
     async def one_is_gone() -> bool:
         return await stored(bus, PINGS) == 2

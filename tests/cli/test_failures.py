@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ from bus.embedded import find_binary
 from contracts import errors
 from contracts.errors import RollcallError
 from tests.cli.conftest import SILENCE, Bus, Command
-from tests.support.nats import until
+from tests.support.nats import kept, until
 
 CODES: list[tuple[RollcallError, int, str]] = [
     (errors.MalformedError(), 2, "rollcall next"),
@@ -112,9 +111,9 @@ async def test_no_bus_is_known(rollcall: Command, tmp_path: Path) -> None:
 
 
 async def test_the_bus_cannot_be_reached(rollcall: Command) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"nats://ann:hush@127.0.0.1:{free.getsockname()[1]}"
-    done = await rollcall("status", env={"ROLLCALL_NATS__URL": url})
+    with kept() as nobody:
+        url = f"nats://ann:hush@127.0.0.1:{nobody.getsockname()[1]}"
+        done = await rollcall("status", env={"ROLLCALL_NATS__URL": url})
     assert done.exit_code == 69
     assert "cannot be reached" in done.stderr
     assert "hush" not in done.stderr

@@ -66,6 +66,21 @@ class House:
     async def ping(self, assignment: int, attempt: int = 1, *, agent: str = "builder", **more: Any) -> None:
         await self.say(f"ping.{agent}.{assignment}", ping(assignment, attempt, **more))
 
+    async def reaches(self, assignment: int, attempt: int = 1, *, agent: str) -> bool:
+        """Ping, and tell whether anybody listened: if not, the server says so before anything else."""
+        nobody = asyncio.Event()
+
+        async def on_reply(_message: Msg) -> None:
+            nobody.set()
+
+        inbox = self.client.new_inbox()
+        subscription = await self.client.subscribe(inbox, cb=on_reply)
+        body = json.dumps(ping(assignment, attempt)).encode()
+        await self.client.publish(f"{ROOT}.ping.{agent}.{assignment}", body, reply=inbox)
+        await self.client.flush()
+        await subscription.unsubscribe()
+        return not nobody.is_set()
+
     async def until(self, holds: Callable[[], object]) -> None:
         """Wait until it holds, looking again at each message."""
         async with asyncio.timeout(20):

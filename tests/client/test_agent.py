@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from rollcall import Agent
-from rollcall.client import Closed, Held, Notice, Refused, agent, desk
+from rollcall.client import Closed, Held, Notice, Refused, agent, desk, line
 from tests.client.house import AT, BUSY, NOT_FOUND, STALE, House, furnished, lease, ping, withdrawn
-from tests.support.nats import Server
+from tests.support.nats import Server, until
 
 Furnished = tuple[House, Server]
 
@@ -32,6 +32,17 @@ def house(house_and_server: Furnished) -> House:
 @pytest.fixture
 def url(house_and_server: Furnished) -> str:
     return house_and_server[1].url
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost here: whoever is answered late must not ask twice."""
+    monkeypatch.setattr(line, "TRY_S", 30.0)
+
+
+async def heard(me: Agent, assignment: int, attempt: int = 1) -> None:
+    """Wait until a ping is known to the agent: what was said before it is known, too."""
+    await until(lambda: me._desk._known.get(("i1", assignment), 0) >= attempt)
 
 
 def builder(url: str, **more: object) -> Agent:
@@ -105,6 +116,7 @@ async def test_each_attempt_is_yielded_once(house: House, url: str) -> None:
         for attempt in (1, 1, 2, 1, 2, 3):
             await house.ping(1, attempt)
         await house.ping(2)
+        await heard(me, 2)
         found = [await anext(pings), await anext(pings)]
         assert [(each.assignment, each.attempt) for each in found] == [(1, 3), (2, 1)]  # the newest is enough
         await house.ping(1, 3)
@@ -121,6 +133,7 @@ async def test_a_withdrawn_ping_is_flagged_or_never_seen(house: House, url: str)
         await house.ping(2)
         await house.say("ping.builder.2", withdrawn(2, "failed", end_reason="superseded", holder="ann"))
         await house.ping(3)
+        await heard(me, 3)
         assert (await anext(pings)).assignment == 3
         assert (kept.withdrawn is not None, kept.ended) == (True, False)
         await house.say("ping.builder.1", withdrawn(1, "failed", end_reason="superseded", holder="ann"))
@@ -176,7 +189,7 @@ async def test_the_refusal_of_a_stored_answer_is_heard(house: House, url: str) -
         await house.say("answer.builder.1", refusal)
         await house.ping(2)
         await anext(pings)
-        await house.until(lambda: found.refused is not None)
+        await until(lambda: found.refused is not None)
         assert found.refused is not None
         assert found.refused.code == "superseded"
         assert found.ended

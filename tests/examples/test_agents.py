@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from rollcall.demo.node import node
@@ -13,6 +13,7 @@ from tests.client.house import House, guarded, lease, may_hear, may_publish
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 NODE_MODULES = EXAMPLES / "js/node_modules"
+LOOK_S = 0.02
 
 
 class Stage:
@@ -24,17 +25,14 @@ class Stage:
         self.name = name
 
     async def ask(self, assignment: int, attempt: int = 1) -> None:
-        """Ping until the agent has said something about it: it may not listen yet."""
+        """Ping once the agent listens, and wait until it has said something about it."""
         before = len(self.said(assignment))
         async with asyncio.timeout(30):
-            while len(self.said(assignment)) == before:
+            while not await self.house.reaches(assignment, attempt, agent=self.name):
                 assert self.process.returncode is None, "the agent has ended"
-                await self.house.ping(assignment, attempt, agent=self.name)
-                try:
-                    async with asyncio.timeout(0.3):
-                        await self.house.until(lambda: len(self.said(assignment)) > before)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.process.wait(), LOOK_S)
+            await self.house.until(lambda: len(self.said(assignment)) > before)
 
     async def heard(self, assignment: int, *kinds: str) -> None:
         """Wait until the agent has said just this."""
@@ -62,7 +60,8 @@ async def playing(
             "PYTHONPATH": str(ROOT),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ROLLCALL_")}
+        foreign = ("ROLLCALL_", "COVERAGE_")  # it is killed at its end, while it writes what it ran through
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         process = await asyncio.create_subprocess_exec(
             *command, cwd=cwd, env=kept | ours, start_new_session=True, stderr=asyncio.subprocess.PIPE
         )

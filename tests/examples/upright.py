@@ -15,8 +15,10 @@ import anyio.lowlevel
 from bus.api import BusError
 from bus.nats import NatsBus
 from rollcall.demo.processes import Processes, environment
+from tests.support.nats import own_port
 
 START_S = 30.0
+STOP_S = 20.0
 
 
 class Upright:
@@ -92,17 +94,18 @@ class Upright:
     async def close(self) -> None:
         if self._bus is not None:
             await self._bus.drain()
-        await self.processes.stop_all()
+        await self.processes.stop_all(timeout_s=STOP_S)  # what is measured writes that down at its end
 
 
 @asynccontextmanager
 async def upright(folder: Path, scale: float = 1.0) -> AsyncIterator[Upright]:
     """Run it for the length of the block."""
     running = Upright(folder, scale)
-    try:
-        await running.start()
-        await running.listen()
-        yield running
-    finally:
-        await running.close()
-        print(running.logs())
+    with own_port(folder / "state"):
+        try:
+            await running.start()
+            await running.listen()
+            yield running
+        finally:
+            await running.close()
+            print(running.logs())

@@ -145,9 +145,10 @@ async def test_a_line_that_is_dead_but_looks_whole_is_no_live_bus(
     """It is asked every second: what nobody answers is an outage, though no connection has broken."""
     task, lease = await world.given("a1")
     await world.forward(minutes=20)
-    monkeypatch.setattr("bus.pulse.REACH_S", 0.05)
     world.cable.hang()
-    await world.house.runtime.pulse.tell()
+    with monkeypatch.context() as short:
+        short.setattr("bus.pulse.REACH_S", 0.05)
+        await world.house.runtime.pulse.tell()
     world.live_until(world.clock.at + 10 * MINUTE)
     assert world.house.bus.connected
     world.cable.flow()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.support.nats import kept
+
 
 class Cable:
     """Forwards a local port to another, as long as it is whole."""
@@ -11,8 +13,9 @@ class Cable:
     def __init__(self, port: int) -> None:
         self._beyond = port
         self._server: asyncio.Server | None = None
+        self._kept = kept()
+        self._port: int = self._kept.getsockname()[1]
         self._ends: set[asyncio.StreamWriter] = set()
-        self._port = 0
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -26,7 +29,11 @@ class Cable:
 
     async def join(self) -> None:
         self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        if self.whole:
+            await self.cut()
+        self._kept.close()
 
     async def cut(self) -> None:
         assert self._server is not None
@@ -69,5 +76,4 @@ async def cable(port: int) -> AsyncIterator[Cable]:
     try:
         yield laid
     finally:
-        if laid.whole:
-            await laid.cut()
+        await laid.close()

@@ -1,7 +1,8 @@
 """A real nats-server for one test: about 25 ms to start, and nothing is left of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import anyio
@@ -23,15 +24,40 @@ class Server(EmbeddedServer):
         await self.exited()
 
 
+def kept(port: int = 0) -> socket.socket:
+    """Keep a port, or that port: servers can listen there, and nobody is given it while none does."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with suppress(OSError, OverflowError):  # it is taken, or there is no such port: then nothing is kept
+        holder.bind(("127.0.0.1", port))
+    return holder
+
+
+@contextmanager
+def own_port(folder: Path) -> Iterator[None]:
+    """Let whoever runs over `folder` find its port free again, however often it is killed."""
+    file = folder / "nats.port"
+    if file.exists():
+        word = file.read_text("utf-8")
+        with kept(int(word)) if word.isdigit() else nullcontext():
+            yield
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with kept() as holder:
+        file.write_text(str(holder.getsockname()[1]), "utf-8")
+        yield
+
+
 @asynccontextmanager
 async def server(folder: Path, *, durability: Durability = "relaxed") -> AsyncIterator[Server]:
     """Run a server over `folder` for the length of the block."""
     running = Server(folder, durability=durability)
-    await running.start()
-    try:
-        yield running
-    finally:
-        await running.stop()
+    with own_port(folder):
+        await running.start()
+        try:
+            yield running
+        finally:
+            await running.stop()
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from bus.api import Incoming
+from bus.api import BusError, Incoming
 from bus.nats import NatsBus
 from contracts.views import AssignmentView
 from domain.timers import Timers
@@ -178,7 +178,11 @@ class World(Asking):
         return not any(did) and (not up or all(house.idle for house in self.houses))
 
     async def hear(self) -> None:
-        """Wait until everything that the server has sent was heard."""
+        """Wait until everything that was said has been heard."""
+        for house in self.houses:
+            if house.bus.connected:
+                with suppress(BusError):  # it is being cut off
+                    await house.bus.flush()  # the mark goes another way, and must not overtake
         mark = f"mark.{next(self._numbers)}"
         await self.bus.publish(f"{ROOT}.{mark}", b"{}")
         await until(lambda: any(heard.subject == mark for heard in reversed(self.heard)))

@@ -7,7 +7,7 @@ import pytest
 from msgspec import Struct
 
 from bus.nats import NatsBus
-from tests.support.nats import connected
+from tests.support.nats import connected, own_port
 from tests.support.processes import Program, running
 from tests.system.load import History, Load
 from tests.system.truth import check, until
@@ -116,6 +116,13 @@ async def test_all_that_was_promised_outlives_the_process(tmp_path: Path, point:
 @pytest.mark.parametrize("point", SERVER.values(), ids=SERVER)
 async def test_all_that_was_promised_outlives_the_server(tmp_path: Path, point: Point) -> None:
     history = History()
+    with own_port(tmp_path):
+        await outlive(tmp_path, point, history)
+    await rest(tmp_path, history)
+
+
+async def outlive(tmp_path: Path, point: Point, history: History) -> None:
+    """Work on while the server is killed and started again, then stop."""
     async with running(*point.command, state=tmp_path, settings=SETTINGS) as program:
         async with connected(address(tmp_path), name="load") as bus:
             lost = anyio.Event()
@@ -135,4 +142,3 @@ async def test_all_that_was_promised_outlives_the_server(tmp_path: Path, point: 
         if not point.stopping:
             program.ask_to_stop()
         assert await program.ended() == 0, "".join(program.said)
-    await rest(tmp_path, history)
