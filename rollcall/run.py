@@ -8,6 +8,7 @@ import structlog
 
 from bus.api import BusError
 from bus.embedded import FolderBusy
+from contracts.work import StoreFaultError
 from rollcall.address import bus_url
 from rollcall.settings import Settings
 from rollcall.wiring import runtime
@@ -46,7 +47,7 @@ async def until_stopped(work: Callable[[anyio.Event], Awaitable[None]]) -> int:
             group.start_soon(watch_signals, stop)
             await work(stop)
             group.cancel_scope.cancel()
-    except* (StoreError, BusError) as errors:
+    except* (StoreError, StoreFaultError, BusError) as errors:
         failures.extend(leaves(errors))
     for failure in failures:
         log.error("refused", reason=str(failure))

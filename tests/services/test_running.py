@@ -12,12 +12,14 @@ from bus.api import BusUnavailable
 from bus.nats import NatsBus
 from bus.outbox import Outbox
 from contracts.operations import BY_NAME
-from contracts.work import Post
+from contracts.work import Post, StoreFaultError
 from rollcall import wiring
-from rollcall.settings import Settings
+from rollcall.run import UNAVAILABLE, _run
+from rollcall.settings import Nats, Settings
 from services.cleanup import Cleanup, Retention
+from store.sqlite import SqliteStore
 from tests.support.house import all_services
-from tests.support.nats import until
+from tests.support.nats import server, until
 from tests.support.world import World, open_world
 
 DAY_US = 86_400_000_000
@@ -182,6 +184,20 @@ async def test_the_doorbell_only_shortens_the_sleep(world: World, monkeypatch: p
     await world.agent("a1")
     await world.raw("cmd.assigner.task-add.tester", msgspec.json.encode({"title": "ship it"}))
     await until(lambda: bool(world.pings("a1")))
+
+
+async def test_a_process_whose_store_is_held_by_another_as_it_begins_gives_up_in_plain_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs services starts it again, as when there is no bus yet."""
+
+    async def held(*_: Any) -> None:
+        raise StoreFaultError("the store is locked by another process for too long")
+
+    monkeypatch.setattr(SqliteStore, "begin_refill", held)
+    async with server(tmp_path / "bus") as nats:
+        settings = Settings(state_dir=tmp_path, nats=Nats(url=nats.url))
+        assert await _run("pinger", settings) == UNAVAILABLE
 
 
 async def test_a_process_that_finds_no_bus_leaves_word_that_there_was_none(
