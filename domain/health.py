@@ -11,7 +11,7 @@ from contracts.codec import decode, micros
 from contracts.errors import RollcallError
 from contracts.messages import LoopVital, Vital
 from contracts.operations.system import Finding
-from contracts.records import Due, Figures, Process, Tally
+from contracts.records import Agent, Brake, Due, Figures, Frozen, Machine, Process
 from domain.timers import SECOND_US
 
 TICK_US: Final = SECOND_US
@@ -22,7 +22,6 @@ OUTBOX_US: Final = 15 * SECOND_US  # the relay sweeps what is older than ten sec
 BUS_US: Final = 10 * SECOND_US
 DEEP: Final = 2_000  # messages that wait for one service: four batches
 _VITALS_BYTES_MAX: Final = 1_000_000
-_DEAD: Final = ("dead", "dead_failed_revive")
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
@@ -51,24 +50,52 @@ def house(
     return tuple(found)
 
 
-def fleet(figures: Figures, agents: Sequence[Tally]) -> tuple[Finding, ...]:
-    """Return what the fleet needs from somebody."""
-    dead = sum(row.count for row in agents if row.name in _DEAD)
-    said = (
-        ("agents", dead, "dead", "rollcall agent ls"),
-        ("exhausted", figures.exhausted, "asked in vain to the end of the policy", "rollcall task ls"),
-        (
-            "quarantined",
-            figures.quarantined,
-            "taken out of work: no decision was possible",
-            "rollcall dlq ls",
-        ),
+def fleet(
+    figures: Figures,
+    *,
+    dead: Sequence[Agent],
+    machines: Sequence[Machine],
+    brakes: Sequence[Brake],
+    frozen: Frozen | None,
+    now: int,
+) -> tuple[Finding, ...]:
+    """Return what the fleet needs from somebody; `dead` are some of its dead agents."""
+    said: list[tuple[str, str, str]] = []
+    if frozen is not None:
+        why = f"{frozen.by} froze everything {span(now - frozen.since)} ago: {frozen.reason}"
+        said.append(("frozen", why, "rollcall thaw"))
+    said += [("brake", _braked(brake, now), "rollcall agent ls") for brake in brakes]
+    said += [
+        (machine.name, f"its daemon is lost since {span(now - (machine.lost_at or now))}", _on(machine))
+        for machine in machines
+        if not machine.connected and machine.left_at is None
+    ]
+    said += [(agent.name, _died(agent, now), f"rollcall agent show {agent.name}") for agent in dead]
+    if figures.exhausted:
+        why = f"{figures.exhausted} asked in vain to the end of the policy"
+        said.append(("exhausted", why, "rollcall task ls"))
+    if figures.quarantined:
+        why = f"{figures.quarantined} taken out of work: no decision was possible"
+        said.append(("quarantined", why, "rollcall dlq ls"))
+    return tuple(Finding(name=name, severity="warning", detail=why, fix=fix) for name, why, fix in said)
+
+
+def _braked(brake: Brake, now: int) -> str:
+    where = "of the fleet" if brake.scope == "fleet" else f"of {brake.scope.replace(':', ' ')}"
+    many = f"{brake.silent} of {brake.members} {where} fell silent together"
+    ending = (
+        "nobody is declared dead" if brake.released_at is None else "one after the other is declared dead"
     )
-    return tuple(
-        Finding(name=name, severity="warning", detail=f"{count} {what}", fix=fix)
-        for name, count, what, fix in said
-        if count
-    )
+    return f"{many} {span(now - brake.began_at)} ago: {ending}"
+
+
+def _on(machine: Machine) -> str:
+    return f"rollcall machine show {machine.name}   (there: rollcall daemon)"
+
+
+def _died(agent: Agent, now: int) -> str:
+    why = agent.dead_why or agent.status_why
+    return f"{agent.status} since {span(now - agent.status_since)}: {why}"
 
 
 def sign_at(process: Process) -> int:

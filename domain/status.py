@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from contracts.codec import instant
+from contracts.codec import decode_union, instant
 from contracts.operations.system import AlarmView, Finding, Health, ProcessView, StatusResult
-from contracts.records import Figures
+from contracts.records import Figures, Frozen
 from contracts.views import view as shown
 from contracts.work import View
 from domain import health
 from domain.timers import SECOND_US
 
 WATCHED: Final = ("due", "list_processes", "list_alarms")
-QUERIES: Final = ("tally_tasks", "tally_assignments", "tally_agents", "figures", *WATCHED)
+TALLIES: Final = ("tally_tasks", "tally_assignments", "tally_agents", "figures")
+FLEET: Final = ("list_dead", "list_machines", "load_brakes", "get_meta")
+QUERIES: Final = (*TALLIES, *FLEET, *WATCHED)
 Rows = Mapping[str, Sequence[Any]]
 
 
@@ -47,7 +49,14 @@ def findings(rows: Rows, now: int, *, expected: Sequence[str]) -> tuple[Finding,
     """Return all that is wrong, from the rows of `QUERIES`: the house first, then what the fleet needs."""
     return (
         *health.house(rows["list_processes"], rows["due"][0], expected=expected, now=now),
-        *health.fleet(rows["figures"][0], rows["tally_agents"]),
+        *health.fleet(
+            rows["figures"][0],
+            dead=rows["list_dead"],
+            machines=rows["list_machines"],
+            brakes=rows["load_brakes"],
+            frozen=_frozen(rows["get_meta"]),
+            now=now,
+        ),
     )
 
 
@@ -57,6 +66,11 @@ def watched(rows: Rows, now: int, *, expected: Sequence[str]) -> Health:
         findings=health.house(rows["list_processes"], rows["due"][0], expected=expected, now=now),
         alarms=tuple(row.name for row in rows["list_alarms"]),
     )
+
+
+def _frozen(meta: Sequence[Any]) -> Frozen | None:
+    text = dict(meta).get("frozen")
+    return None if text is None else decode_union(text.encode(), Frozen | None)
 
 
 def _tally(rows: Sequence[Any]) -> dict[str, int]:

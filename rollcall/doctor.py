@@ -63,7 +63,7 @@ def _sqlite(running: int) -> Finding:
         name="sqlite",
         severity="warning",
         detail=f"{version}: before 3.51.3 several writing processes ({running} here) risk a rare race",
-        fix="rollcall up   (all in one process), or a Python with a newer SQLite",
+        fix="rollcall up   (all in one process)",
     )
 
 

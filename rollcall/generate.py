@@ -8,7 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from rollcall import generate_cli, generate_operations, generate_settings, generate_shell
+from rollcall import (
+    generate_cli,
+    generate_operations,
+    generate_screens,
+    generate_settings,
+    generate_shell,
+)
 from rollcall.generate_vectors import vectors
 
 ROOT: Final = Path(__file__).parents[1]
@@ -18,6 +24,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/configuration.md": generate_settings.page,
     "docs/operations.md": generate_operations.page,
     "rollcall/shell/verbs.json": generate_shell.table,
+    "docs/screens.md": generate_screens.page,
 }
 
 

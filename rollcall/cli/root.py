@@ -16,6 +16,7 @@ HOUSE: Final = {
     "restore": "maintenance",
     "config": "maintenance",
     "watch": "watch",
+    "top": "top",
     "completion": "completion",
 }
 HEADINGS: Final = ("Agents", "Operators", "The house")

@@ -9,20 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from rollcall.cli.text import colorful, styled, table, value_text, width
+from rollcall.cli.text import clean, colorful, room, span_text, styled, table, value_text, width
 from rollcall.cli.tree import array_of, is_array, is_object, object_of
 
 _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
-    "agent.ls": (
-        "name",
-        "kind",
-        "status",
-        "status_since",
-        "status_why",
-        "leases",
-        "capacity",
-        "capabilities",
-    ),
     "task.ls": ("id", "priority", "status", "agent", "title", "last_ping_at", "last_ack_at", "due_at"),
     "assignments": (
         "id",
@@ -135,9 +125,41 @@ def _status(_operation: str, value: Any, now: datetime) -> Iterator[str]:
     yield f"{'late':<12} {lags}"
     yield f"{'outbox':<12} {value['outbox']} (oldest {value['outbox_oldest_s']:.1f} s)"
     yield f"{'store':<12} {value_text('incarnation', value['incarnation'], now)}"
-    if value["processes"]:
+    services = array_of(value.get("services") or [])
+    if services:
         yield ""
-        yield from _table("processes", array_of(value["processes"]), now)
+        yield from _services(services, now)
+    if findings := array_of(value.get("findings") or []):
+        from rollcall.cli.findings import lines  # queries are not what starts most often
+
+        yield ""
+        yield from lines([object_of(row) for row in findings], columns=room(), color=colorful())
+
+
+def _services(services: Sequence[Any], now: datetime) -> list[str]:
+    """Return how the services of each process are: when they last came round, how late, how much waits."""
+    from rollcall.cli.agents import age
+
+    rows = sorted((object_of(row) for row in services), key=lambda row: (row["service"], row["process"]))
+    cells = [
+        [
+            clean(row["service"]),
+            clean(row["process"]),
+            age(row, "ticked_at", now),
+            span_text(row.get("lag_s", 0)),
+            str(row.get("waiting", 0)),
+        ]
+        for row in rows
+    ]
+    return table(cells, ("service", "process", "tick", "lag", "waiting"))
+
+
+def _agents(_operation: str, value: Any, now: datetime) -> Iterator[str]:
+    from rollcall.cli.agents import agent_lines
+
+    rows = [object_of(row) for row in array_of(value["items"])]
+    columns = room() if sys.stdout.isatty() else None
+    yield from agent_lines(rows, now, columns=columns, color=colorful()) or ("nothing to list",)
 
 
 def _prime(_operation: str, value: Any, now: datetime) -> Iterator[str]:
@@ -160,6 +182,7 @@ _ANSWERS: Final = (
 )
 _SPECIAL: Final[Mapping[str, Callable[[str, Any, datetime], Iterator[str]]]] = {
     **{f"assignment.{kind}": _outcome for kind in _ANSWERS},
+    "agent.ls": _agents,
     "agent.prime": _prime,
     "assignment.next": _next,
     "system.status": _status,

@@ -6,7 +6,7 @@ The standard library alone: it starts with every verb.
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,13 +15,14 @@ from rollcall.cli.tree import array_of, is_object, object_of
 _COLORS: Final = {
     "green": {"ready", "done", "completed", "acknowledged", "ok", "accepted"},
     "yellow": {"pending", "waiting", "snoozed", "todo", "suspect", "skipped"},
-    "red": {"failed", "dead", "exhausted", "quarantined", "cancelled", "wrong"},
+    "red": {"failed", "dead", "dead_failed_revive", "exhausted", "quarantined", "cancelled", "wrong"},
     "cyan": {"in_progress", "working", "busy"},
+    "magenta": {"restarting", "stalled"},
 }
 _COLOR_OF: Final = {word: color for color, words in _COLORS.items() for word in words}
 _GAP: Final = "  "
 _NARROW: Final = 12  # no column is cut shorter than this
-_CODES: Final = {"red": 31, "green": 32, "yellow": 33, "cyan": 36, "bold": 1}
+_CODES: Final = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "bold": 1}
 _PIECES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -130,6 +131,57 @@ def room() -> int:
     from shutil import get_terminal_size
 
     return get_terminal_size().columns
+
+
+def fitted(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    columns: int | None,
+    color: bool,
+    right: Collection[str] = (),
+) -> list[str]:
+    """Return aligned lines of at most `columns` cells (None: as wide as they are).
+
+    Columns without a value are left out. Where there is too little room the last column is cut, down to a
+    dozen cells, then the widest of the others, then all of them further.
+    """
+    kept = [n for n, _ in enumerate(head) if any(row[n] for row in rows)] or [0]
+    widths = {n: max(width(head[n]), *(width(row[n]) for row in rows)) for n in kept}
+    gaps = len(_GAP) * (len(kept) - 1)
+    room = sum(widths.values()) + gaps if columns is None else columns
+    floor = _NARROW
+    while (over := sum(widths.values()) + gaps - room) > 0 and floor:
+        last, widest = kept[-1], max(kept, key=lambda n: widths[n])
+        given = last if widths[last] > floor else widest
+        if widths[given] > floor:
+            widths[given] = max(floor, widths[given] - over)
+        else:
+            floor //= 2
+    title = _line([(head[n], widths[n], head[n] in right) for n in kept])
+    lines = [styled(title, "bold") if color else title]
+    for row in rows:
+        cells = [(row[n], widths[n], head[n] in right) for n in kept]
+        lines.append(_line(cells, color=color))
+    return lines
+
+
+def least(head: Sequence[str], rows: Sequence[Sequence[str]], *, last_min: int) -> int:
+    """Return how many cells the lines of `fitted` need, if the last column may be cut to `last_min`."""
+    kept = [n for n, _ in enumerate(head) if any(row[n] for row in rows)] or [0]
+    widths = [max(width(head[n]), *(width(row[n]) for row in rows)) for n in kept]
+    widths[-1] = min(widths[-1], last_min)
+    return sum(widths) + len(_GAP) * (len(kept) - 1)
+
+
+def _line(cells: Sequence[tuple[str, int, bool]], *, color: bool = False) -> str:
+    parts: list[str] = []
+    for text, size, right in cells:
+        cell = _cell(text, size)
+        if right:
+            cell = cell.rstrip().rjust(size)
+        parts.append(_painted(cell, text.partition(" ")[0], color=color))
+    return _GAP.join(parts).rstrip()
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> list[str]:

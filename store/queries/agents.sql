@@ -60,6 +60,12 @@ SELECT name FROM agents WHERE active ORDER BY name_key LIMIT :limit;
 -- How many active agents are in which status.
 SELECT status AS name, count(*) AS count FROM agents WHERE active AND hidden_at IS NULL GROUP BY status ORDER BY status;
 
+-- name: list_dead -> Agent
+-- The dead who are not tombstones yet: somebody has to revive or replace them.
+SELECT {columns} FROM agents
+WHERE status IN ('dead', 'dead_failed_revive') AND active AND hidden_at IS NULL
+ORDER BY status_since, id LIMIT 20;
+
 -- name: insert_notice <- NoticeRow
 -- What an agent is told without having asked.
 INSERT INTO notices ({columns}) VALUES ({values});

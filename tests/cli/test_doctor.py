@@ -6,13 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from contracts.codec import encode
 from contracts.messages import Vital
 from contracts.operations.system import Finding
 from contracts.work import Stamp
-from rollcall.cli.doctor import page
+from rollcall.cli.findings import lines
 from rollcall.clock import SystemClock
 from store.open import open_store
 from tests.cli.conftest import Bus, Command
@@ -71,8 +72,8 @@ async def test_only_an_error_is_a_failure(
 def test_with_colours_it_says_the_same() -> None:
     import click
 
-    plain = list(page([OK, WARNING], columns=80, color=False))
-    colored = list(page([OK, WARNING], columns=80, color=True))
+    plain = list(lines(msgspec.to_builtins([OK, WARNING]), columns=80, color=False))
+    colored = list(lines(msgspec.to_builtins([OK, WARNING]), columns=80, color=True))
     assert (plain != colored, [click.unstyle(line) for line in colored]) == (True, plain)
 
 

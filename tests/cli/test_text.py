@@ -103,8 +103,8 @@ AGENT = {
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed("agent.ls", {"items": [AGENT]}, "table", capsys)
     assert lines == [
-        "NAME  KIND       STATUS  STATUS_WHY  LEASES  CAPACITY  CAPABILITIES",
-        "ann   sub_agent  ready   joined      0       1         a, b",
+        "NAME  STATUS  SINCE  BEAT  HELD  CAPABILITIES  WHY",
+        "ann   ready       -     -   0/1  a, b          joined",
     ]
     assert printed("agent.ls", {"items": []}, "table", capsys) == ["nothing to list"]
     assert (
@@ -151,7 +151,8 @@ def test_the_state_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
         "outbox_oldest_s": 0.25,
         "ping_lag_s": 0.5,
         "deadline_lag_s": 0,
-        "processes": [{"id": "p1", "service": "pinger"}],
+        "services": [{"service": "pinger", "process": "1-a", "lag_s": 3}],
+        "findings": [{"name": "relay", "severity": "error", "detail": "gone", "fix": "rollcall run relay"}],
     }
     assert printed("system.status", status, "table", capsys) == [
         "needs somebody: 2 exhausted",
@@ -162,8 +163,15 @@ def test_the_state_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
         "outbox       4 (oldest 0.2 s)",
         "store        k7",
         "",
-        "ID  SERVICE",
-        "p1  pinger",
+        "SERVICE  PROCESS  TICK  LAG  WAITING",
+        "pinger   1-a      -     3s   0",
+        "",
+        "error    relay  gone",
+        "                do: rollcall run relay",
+        "",
+        "1 error",
     ]
-    calm = printed("system.status", status | {"exhausted": 0, "processes": []}, "table", capsys)
+    calm = printed(
+        "system.status", status | {"exhausted": 0, "services": [], "findings": []}, "table", capsys
+    )
     assert (calm[0], len(calm)) == ("nobody is needed", 7)

@@ -7,11 +7,13 @@ from msgspec import structs
 
 from contracts.codec import encode, instant
 from contracts.messages import LoopVital, Vital
-from contracts.records import Due, Figures, Process, Tally
+from contracts.operations.system import Finding
+from contracts.records import Brake, Due, Figures, Frozen, Machine, Process
 from domain import health
 from domain.status import watched
 from domain.timers import SECOND_US
 from tests.domain.world import START
+from tests.support.store import agent
 
 NOW = START
 SIX = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay")
@@ -41,6 +43,11 @@ def process(service: str, *vitals: Vital, sign: float = 0.5, **fields: Any) -> P
         "vitals": encode(vitals),
     }
     return Process(service=service, **given | fields)
+
+
+def machine(name: str, **fields: Any) -> Machine:
+    given: dict[str, Any] = {"id": 1, "session": "s", "joined_at": START, "beat_at": START}
+    return Machine(name=name, **given | fields)
 
 
 def found(*processes: Process, due: Due = NOTHING, expected: tuple[str, ...] = SIX) -> list[tuple[str, ...]]:
@@ -161,18 +168,49 @@ def test_words_that_cannot_be_read_are_nobody_s() -> None:
     assert found(odd, expected=("pinger",)) == []
 
 
+CALM = Figures(exhausted=0, quarantined=0, outbox=0, outbox_at=None, ping_at=None, deadline_at=None)
+
+
+def needs(figures: Figures = CALM, **rows: Any) -> tuple[Finding, ...]:
+    given: dict[str, Any] = {"dead": (), "machines": (), "brakes": (), "frozen": None}
+    return health.fleet(figures, **given | rows, now=NOW)
+
+
 def test_what_the_fleet_needs_is_never_an_error() -> None:
-    figures = Figures(exhausted=1, quarantined=2, outbox=0, outbox_at=None, ping_at=None, deadline_at=None)
-    tally = [Tally(name="ready", count=7), Tally(name="dead", count=2)]
-    rows = health.fleet(figures, [*tally, Tally(name="dead_failed_revive", count=1)])
-    assert [(row.name, row.detail[:6]) for row in rows] == [
-        ("agents", "3 dead"),
-        ("exhausted", "1 aske"),
-        ("quarantined", "2 take"),
+    dead = agent(7, "ann", status="dead", status_since=ago(130), dead_why="missed its beats")
+    lost = machine("host1", connected=False, lost_at=ago(300))
+    brake = Brake(id=1, scope="fleet", began_at=ago(240), members=8, silent=5)
+    frozen = Frozen(since=ago(60), by="operator:olga", reason="upgrade")
+    rows = needs(
+        structs.replace(CALM, exhausted=1, quarantined=2),
+        dead=[dead],
+        machines=[lost, machine("host2"), machine("host3", connected=False, left_at=NOW)],
+        brakes=[brake, structs.replace(brake, id=2, scope="machine:host1", released_at=NOW)],
+        frozen=frozen,
+    )
+    assert [(row.name, row.detail, row.fix) for row in rows] == [
+        ("frozen", "operator:olga froze everything 60 s ago: upgrade", "rollcall thaw"),
+        (
+            "brake",
+            "5 of 8 of the fleet fell silent together 4 min ago: nobody is declared dead",
+            "rollcall agent ls",
+        ),
+        (
+            "brake",
+            "5 of 8 of machine host1 fell silent together 4 min ago: one after the other is declared dead",
+            "rollcall agent ls",
+        ),
+        (
+            "host1",
+            "its daemon is lost since 5 min",
+            "rollcall machine show host1   (there: rollcall daemon)",
+        ),
+        ("ann", "dead since 2 min: missed its beats", "rollcall agent show ann"),
+        ("exhausted", "1 asked in vain to the end of the policy", "rollcall task ls"),
+        ("quarantined", "2 taken out of work: no decision was possible", "rollcall dlq ls"),
     ]
-    assert health.healthy(rows)
-    calm = structs.replace(figures, exhausted=0, quarantined=0)
-    assert health.fleet(calm, tally[:1]) == ()
+    assert {row.severity for row in rows} == {"warning"}
+    assert needs() == ()
 
 
 def test_a_round_is_good_without_errors_only() -> None:

@@ -26,6 +26,10 @@ def test_counts_ages_and_lags() -> None:
             Process(id="p1", service="pinger", started_at=START, alive_at=START, bus_ok_at=START, server="x")
         ],
         "due": [Due(ping_at=None, deadline_at=None, outbox_at=START - 20 * SECOND_US)],
+        "list_dead": [],
+        "list_machines": [],
+        "load_brakes": [],
+        "get_meta": [("incarnation", "k"), ("frozen", '{"since":1,"by":"olga","reason":"upgrade"}')],
         "list_alarms": [Alarm(name="outbox", since=START, detail="waits", fix="rollcall run relay")],
     }
     assert set(rows) == set(QUERIES)
@@ -35,4 +39,10 @@ def test_counts_ages_and_lags() -> None:
     assert (found.ping_lag_s, found.deadline_lag_s) == (0.0, 0.0)
     assert [process.service for process in found.processes] == ["pinger"]
     assert [(alarm.name, alarm.since) for alarm in found.alarms] == [("outbox", instant(START))]
-    assert [finding.name for finding in found.findings] == ["relay", "outbox", "exhausted", "quarantined"]
+    assert [finding.name for finding in found.findings] == [
+        "relay",
+        "outbox",
+        "frozen",
+        "exhausted",
+        "quarantined",
+    ]
