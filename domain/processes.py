@@ -34,8 +34,13 @@ def refusal(draft: Draft, machine: Machine, facts: ProcessFacts) -> str | None:
         other = draft.machine(agent.machine)
         if other is not None and other.connected:
             return f"{other.name} speaks for {agent.name}"
-    if agent.left_at is not None and facts.state in ("restarting", "gone", "failed"):
-        return f"{agent.name} left on purpose: it is not revived"
+    if facts.state not in ENDED:
+        return None
+    same = facts.session in (None, agent.session)
+    if agent.left_at is not None and same and facts.state != "stopped":
+        return f"{agent.name} left on purpose: it is not revived"  # though a later life of it may crash
+    if agent.left_at is None and not same and agent.process is None and agent.joined_at is not None:
+        return f"{agent.name} has joined by itself since"
     return None
 
 

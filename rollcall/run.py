@@ -1,6 +1,5 @@
 """Running one service alone, beside as many others as you like."""
 
-import signal
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -11,6 +10,7 @@ from bus.embedded import FolderBusy
 from contracts.work import StoreFaultError
 from rollcall.address import bus_url
 from rollcall.settings import Settings
+from rollcall.signals import watch_signals
 from rollcall.wiring import runtime
 from store.errors import StoreError
 
@@ -61,13 +61,3 @@ def leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
     for error in group.exceptions:
         found.extend(leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
     return found
-
-
-async def watch_signals(stop: anyio.Event) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT; at the second, end at once."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for number in signals:
-            if stop.is_set():
-                raise SystemExit(128 + number)
-            log.info("runtime.stopping", signal=signal.Signals(number).name)
-            stop.set()

@@ -1,6 +1,6 @@
 """Every command, declared once: all doors are generated from this list."""
 
-from contracts.operations import agents, answers, dead_letters, machines, policies, system, tasks
+from contracts.operations import agents, answers, dead_letters, machines, orders, policies, system, tasks
 from contracts.operations.registry import Operation
 
 ALL: tuple[Operation, ...] = (
@@ -8,6 +8,7 @@ ALL: tuple[Operation, ...] = (
     *tasks.OPERATIONS,
     *agents.OPERATIONS,
     *machines.OPERATIONS,
+    *orders.OPERATIONS,
     *policies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *system.OPERATIONS,

@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -144,6 +145,20 @@ def run(ctx: click.Context, /, service: str, **values: Any) -> None:
     _logged(settings)
     with plain_failures():
         ctx.exit(start(service, settings))
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), default="daemon.toml")
+@settings_options
+@click.pass_context
+def daemon(ctx: click.Context, /, file: Path, **values: Any) -> None:
+    """Run and keep the agents of this machine that FILE names (daemon.toml)."""
+    settings = settings_from(values).settings
+    from rollcall.daemon.house import daemon as start
+
+    _logged(settings)
+    with plain_failures():
+        ctx.exit(start(settings, file))
 
 
 @click.command()

@@ -10,6 +10,7 @@ HOUSE: Final = {
     "up": "house",
     "down": "house",
     "run": "house",
+    "daemon": "house",
     "demo": "house",
     "doctor": "doctor",
     "backup": "maintenance",

@@ -51,7 +51,7 @@ class Agent:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name[:80]!r} is not a name: 1 to 63 letters, digits, _ or -")
         self.name = name
-        self._session = uuid.uuid4().hex
+        self._session = _given_session(name) or uuid.uuid4().hex
         self._root = root or os.environ.get("ROLLCALL_ROOT") or "rollcall.v1"
         self._complaints = f"_INBOX_{name}.beats.{self._session}"  # about beats of this run, not of another
         self._hello = {"session": self._session, "interval_s": interval_s, "capabilities": capabilities}
@@ -193,3 +193,8 @@ class Agent:
         if said.code == "rejoin_required" and not self._absent.is_set():
             self._told_absent.append(time.monotonic())
             self._absent.set()
+
+
+def _given_session(name: str) -> str | None:
+    """Return the session that the machine's daemon gave this process, if it was started as this agent."""
+    return os.environ.get("ROLLCALL_SESSION") if os.environ.get("ROLLCALL_AGENT") == name else None

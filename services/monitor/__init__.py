@@ -15,7 +15,7 @@ from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, Committed, Lookup, Needs, Unit, View
 from domain import agents, daemons, presence, status
 from domain.timers import Timers
-from services.monitor import machines
+from services.monitor import machines, orders
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["machine.report"], unit=self._timed(machines.report)),
             Endpoint(operation=BY_NAME["machine.ls"], unit=machines.listed),
             Endpoint(operation=BY_NAME["machine.show"], unit=machines.shown),
+            *orders.endpoints(self.timers),
         )
 
     @property
