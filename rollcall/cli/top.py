@@ -67,8 +67,7 @@ class Top:
                 await self._snapshot(line)
                 self._show()
                 return
-            for subject in SUBJECTS:
-                await line.listen(subject, self._hear)
+            await line.listen(self._hear, *SUBJECTS)
             renewing = asyncio.create_task(self._renew(line))
             try:
                 with _terminal(self._bell.set, self._end, plain=self._form != "table"):
