@@ -54,6 +54,10 @@ class NoStream(BusUnavailable):
     """No stream stores this subject at the moment; ensure the topology, then retry under the same ids."""
 
 
+class NotPermitted(BusError):
+    """The bus does not let this connection do that."""
+
+
 class NoResponders(BusError):
     """Nobody answers on this subject."""
 
@@ -225,7 +229,7 @@ class Bus(Protocol):
     async def request(
         self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Incoming:
-        """Send a request and wait for its reply; raises NoResponders or BusTimeout."""
+        """Send a request and wait for its reply; raises NoResponders, NotPermitted or BusTimeout."""
         ...
 
     async def rtt(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -13,7 +14,17 @@ import nats.errors as ne
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as RawSubscription
 
-from bus.api import LIMIT_DEFAULT, NO_HEADERS, Backlog, BusUnavailable, Incoming, Outgoing, Refused
+from bus.api import (
+    LIMIT_DEFAULT,
+    NO_HEADERS,
+    Backlog,
+    BusTimeout,
+    BusUnavailable,
+    Incoming,
+    NotPermitted,
+    Outgoing,
+    Refused,
+)
 from bus.client import Access, ApiError, SafeClient, connect, end, js_api, own_errors
 from bus.publisher import Publisher
 from bus.puller import StandingPuller
@@ -21,6 +32,7 @@ from bus.puller import StandingPuller
 NO_MESSAGE: Final = 10_037
 DRAIN_S: Final = 12.0
 CLOSE_S: Final = 1.0
+DENIALS_MAX: Final = 64
 YIELD_EVERY: Final = 50  # messages: what is queued meanwhile goes out in one write
 
 
@@ -48,6 +60,8 @@ class NatsBus:
         self.client = client
         self._publisher = Publisher(client, atomic=atomic)
         self._unyielded = 0
+        self._denials = deque[str](maxlen=DENIALS_MAX)
+        client.on_error.append(self._note_denial)
 
     @classmethod
     async def open(
@@ -135,11 +149,23 @@ class NatsBus:
         """Send a request and wait for its reply."""
         if not self.connected:
             raise BusUnavailable  # sent later, from the buffer, it would ask for what nobody waits for
-        with own_errors():
-            reply = await self.client.request(
-                subject, data, timeout_s, headers=dict(headers) if headers else None
-            )
+        try:
+            with own_errors():
+                reply = await self.client.request(
+                    subject, data, timeout_s, headers=dict(headers) if headers else None
+                )
+        except BusTimeout as error:
+            if denial := next((text for text in self._denials if f'"{subject.lower()}"' in text), None):
+                self._denials.remove(denial)  # the next one may be allowed: rights can change
+                raise NotPermitted(denial) from error
+            raise
         return incoming(reply)
+
+    def _note_denial(self, error: Exception) -> None:
+        """Keep what the server does not allow: it says so aside, and never answers the request itself."""
+        text = str(error).lower()
+        if "permissions violation" in text:
+            self._denials.append(text)
 
     async def rtt(self) -> float:
         """Measure a round trip to the server, in seconds."""

@@ -6,11 +6,14 @@ import uuid
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from bus import trace
-from bus.api import Bus, BusError, BusTimeout, Incoming, NoResponders, Unsendable
+from bus.api import Bus, BusError, BusTimeout, Incoming, NoResponders, NotPermitted, Unsendable
 from contracts import subjects
 from contracts.errors import (
+    ForbiddenError,
+    InternalError,
     MalformedError,
     NobodyAnswersError,
     NotFoundError,
@@ -21,6 +24,8 @@ from contracts.errors import (
 from contracts.operations import ALL, Operation
 from rollcall.cli.tree import is_object, object_of
 from rollcall.door.http import Answer, Request
+
+log = structlog.get_logger(__name__)
 
 PATH: Final = "/api/v1/agent/"
 VERBS: Final = {operation.verb: operation for operation in ALL if operation.scope == "agent"}
@@ -44,6 +49,13 @@ class Bridge:
 
     async def answer(self, request: Request, gone: asyncio.Event) -> Answer:
         """Return the answer; a wait ends early once `gone` is set."""
+        try:
+            return await self._answer(request, gone)
+        except Exception:
+            log.exception("door.failed", agent=self.agent, path=request.path)
+            return Answer.of(InternalError().problem())
+
+    async def _answer(self, request: Request, gone: asyncio.Event) -> Answer:
         operation = VERBS.get(request.path.removeprefix(PATH))
         if operation is None or not request.path.startswith(PATH):
             return Answer.of(NotFoundError(f"POST {PATH}VERB, with VERB one of {', '.join(VERBS)}").problem())
@@ -146,6 +158,8 @@ def _failure(operation: Operation, error: BusError) -> Problem:
     match error:
         case NoResponders():
             return NobodyAnswersError(f"nobody answers for {operation.owner}").problem()
+        case NotPermitted():
+            return ForbiddenError(str(error)).problem()
         case Unsendable():
             return TooLargeError(str(error)).problem()
         case _:
@@ -155,8 +169,8 @@ def _failure(operation: Operation, error: BusError) -> Problem:
 def _silent(operation: Operation, body: bytes, patience_s: float) -> Problem:
     detail = f"no answer in {TRIES} tries of {patience_s / TRIES:g} s"
     if not operation.query:
-        identity = msgspec.json.decode(body).get("command_id")
-        detail += f"; to try again safely add --command-id {identity}"
+        identity = object_of(msgspec.json.decode(body)).get("command_id")
+        detail += f"; to try again safely add --command-id {identity}" if identity else ""
     return UnavailableError(detail).problem()
 
 

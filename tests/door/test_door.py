@@ -72,6 +72,39 @@ async def test_silence_is_asked_again_under_the_same_id_and_then_told(place: Pla
     (identity,) = {body["command_id"] for _, body, _ in bus.asked}
     assert f"--command-id {identity}" in reply.json["detail"]
     assert len(bus.asked) == 3
+    bus.answer("ack", None)
+    assert (await (await place.call()).asks("ack", [5], Prefer="wait=0.3")).status == 503
+    bus.answer("sync", None)
+    assert "command-id" not in (await (await place.call()).asks("sync", Prefer="wait=0.3")).json["detail"]
+
+
+async def test_a_fault_of_ours_is_told_and_the_connection_goes_on(
+    place: Place, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus.answer("ack", OUTCOME)
+    caller = await place.call()
+    with monkeypatch.context() as patch:
+        patch.setattr(bridge, "answer_of", None)
+        assert (await caller.asks("ack", {"assignment": 5})).json["code"] == "internal"
+    assert (await caller.asks("ack", {"assignment": 5})).status == 200
+
+
+async def test_a_body_too_large_for_the_bus_is_refused(
+    place: Place, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(place.hall._bus, NatsBus)
+    monkeypatch.setattr(place.hall._bus.client, "_max_payload", 100_000)
+    reply = await (await place.call()).asks("progress", {"assignment": 5, "note": "x" * 200_000})
+    assert (reply.status, reply.json["code"]) == (413, "too_large")
+
+
+async def test_who_leaves_in_the_middle_is_no_fault(place: Place, bus: Bus) -> None:
+    bus.answer("ack", OUTCOME)
+    caller = await place.call()
+    assert (await caller.asks("ack")).status == 200
+    caller.write(b"POST /api/v1/agent/ack HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")
+    caller.leave()
+    await place.hall.close("ann")
 
 
 async def test_nobody_answers_and_no_bus(place: Place, bus: Bus) -> None:
@@ -311,7 +344,9 @@ async def test_what_is_said_goes_out_under_the_agents_own_credential(tmp_path: P
                 place = Place(found, tmp_path / "doors")
                 assert (await (await place.call("ann")).asks("ack", {"assignment": 5})).status == 200
                 refused = await (await place.call("bob")).asks("ack", {"assignment": 5}, Prefer="wait=0.3")
-                assert refused.status == 503  # the server let nothing through
+                assert (refused.status, refused.json["code"]) == (403, "forbidden")
+                poll = await (await place.call("bob")).asks("next", Prefer="wait=50")
+                assert poll.status == 403
                 await found.close("bob")
                 theirs = NatsBus(house.client)
                 await found.open("bob", theirs)
