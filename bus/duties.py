@@ -85,7 +85,11 @@ class DutyLoop:
             return claim
         pulse = self._context.pulse
         pulse.look()  # it may just have woken, before it has read what was said
-        heard = (("heard_since", pulse.hearing_since), ("heard_until", pulse.heard_until(now)))
+        heard = (
+            ("heard_since", pulse.hearing_since),
+            ("heard_until", pulse.heard_until(now)),
+            ("health", pulse.health),
+        )
         return structs.replace(claim, params=(*claim.params, *heard))
 
     async def _finish(self, claim: Claim, result: Committed | Failed) -> None:

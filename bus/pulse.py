@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 STAMP_S: Final = 1.0
 REACH_S: Final = 2.0
 AWAY_S: Final = 5.0  # a connection that is lost and back sooner, as after a pause, was no outage
+ILL_MAX: Final = 7
+SLOW_S: Final = 0.5  # a round trip that takes longer is a sign of illness, ours or the bus's
+WELL_S: Final = 5.0  # without such signs a step of the score is forgiven
 PAUSE_S: Final = 3.0  # whoever has not looked for three ticks may not have read what was said meanwhile
 STEP_S: Final = 5.0  # no clock that is only corrected moves so far from the monotonic one in so short a time
 
@@ -62,6 +65,8 @@ class Pulse:
         self._steps: list[Hold] = []
         self._waiting: list[Callable[[], int | None]] = []
         self._behind = False
+        self.health = 0  # 0: well; each sign of illness one more, at most 7: who judges others waits longer
+        self._well_since = clock.monotonic()
         bus.on_reconnect(self._deaf)
 
     @property
@@ -82,6 +87,18 @@ class Pulse:
             self._behind = behind
             log.warning("hearing.behind" if behind else "hearing.caught_up", by_s=(now - until) / 1e6)
         return until
+
+    def feel(self, *, ill: bool) -> None:
+        """Note a sign of illness, a tick that came late or a slow bus, or that there was none."""
+        mono = self._clock.monotonic()
+        if ill:
+            self.health = min(self.health + 1, ILL_MAX)
+        elif self.health and mono - self._well_since >= WELL_S:
+            self.health -= 1
+        else:
+            return
+        self._well_since = mono
+        log.info("health.changed", score=self.health)
 
     def missed(self) -> None:
         """Note that something that was said was not heard."""
@@ -148,8 +165,10 @@ class Pulse:
         """Look once a second and wait for nothing else: a store or a bus that is slow is no pause."""
         while not stop.is_set():
             self.look()
+            before = self._clock.monotonic()
             with anyio.move_on_after(STAMP_S):
                 await stop.wait()
+            self.feel(ill=self._clock.monotonic() - before > 2 * STAMP_S)
 
     async def _tell_on(self, stop: anyio.Event) -> None:
         while not stop.is_set():
@@ -165,11 +184,13 @@ class Pulse:
         """Ask the server: a line that is dead, or a process that was paused, still looks connected."""
         if not self._bus.connected:
             return False
+        asked = self._clock.monotonic()
         try:
             with anyio.fail_after(REACH_S):
                 await self._bus.rtt()
         except (BusError, TimeoutError):
             return False
+        self.feel(ill=self._clock.monotonic() - asked > SLOW_S)
         return True
 
     def _stamp(self, *, live: bool, vitals: bytes | None = None) -> Stamp:

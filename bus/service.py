@@ -113,7 +113,7 @@ class Duty(Struct, frozen=True, kw_only=True):
     name: str
     claim: Callable[[int], Claim]
     due_query: str | None  # the earliest instant at which something will be due; None: only when rung for
-    hears: bool = False  # judges by what was heard: its claim is told :heard_since and :heard_until
+    hears: bool = False  # judges by what was heard: its claim is told :heard_since, :heard_until and :health
     per_second_max: int | None = None  # after an outage nothing is repaid with a storm
 
 

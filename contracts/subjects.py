@@ -7,6 +7,8 @@ from contracts.errors import InvalidError
 from contracts.limits import NAME_PATTERN
 
 ROOT: Final = "rollcall.v1"
+CANARY: Final = "rollcall-canary"
+"""Under this name a monitor hears its own beats; nobody else may have it, whatever the case."""
 _NAME = re.compile(NAME_PATTERN)
 
 

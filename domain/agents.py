@@ -5,7 +5,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType, structs
 
-from contracts.errors import ExistsError, NotFoundError
+from contracts import subjects
+from contracts.errors import ExistsError, InvalidError, NotFoundError
 from contracts.messages import AgentSpec
 from contracts.operations.agents import AddParams, AgentRef, ListResult, SetParams, ShowResult
 from contracts.records import OPEN_STATUSES, Agent
@@ -13,12 +14,11 @@ from contracts.views import AgentView, AssignmentView
 from contracts.views import view as shown_as
 from contracts.work import Changes, View
 from domain.draft import Draft
+from domain.processes import BACK
 from domain.projection import flags, project, put_agent, status4, status6
 from domain.timers import Timers
 
 MAIN_CAPACITY = 10
-ALONE: dict[str, None] = dict.fromkeys(("silent_at", "suspect_at", "dies_at"))
-"""What the monitor notes about whom it listens for; nobody listens for this one any more."""
 
 
 def add(
@@ -32,6 +32,8 @@ def add(
 ) -> Changes:
     """Register an agent."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
+    if params.name.lower() == subjects.CANARY:
+        raise InvalidError("this name is Rollcall's own", fields={"name": "is reserved"})
     known = draft.find_agent(params.name)
     if known is not None:
         raise ExistsError(f"there is an agent {known.name}", agent=known.name)
@@ -69,8 +71,13 @@ def set_agent(
     if not isinstance(params.timeout_minutes, UnsetType):
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us
     if changes.get("beats") == "none" or changes.get("active") is False:
-        changes |= ALONE
-    after = put_agent(draft, structs.replace(agent, **changes))
+        changes |= {"silent_at": None, **BACK}
+    if changes.get("active") is False and agent.joined_at is not None:
+        changes["left_at"] = agent.left_at or now  # it has to join when it is active again
+    after = structs.replace(agent, **changes)
+    if after.beats == "required" != agent.beats and after.joined_at is not None and after.left_at is None:
+        after = structs.replace(after, silent_at=now + timers.beat_misses * after.beat_interval_us)
+    after = put_agent(draft, after)
     draft.fact(after, "changed", fields=sorted(changes))
     draft.wake("assigner")
     return draft.changes(AgentRef(id=agent.id, name=agent.name))

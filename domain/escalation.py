@@ -9,7 +9,7 @@ from contracts.errors import ConflictError, NotFoundError
 from contracts.operations.policies import TryResult, TryStep
 from contracts.records import ENDED_TASKS, OPEN_STATUSES, Agent, Assignment, Escalation, StepRow, Task
 from contracts.work import Changes, View
-from domain import reminders
+from domain import brakes, reminders
 from domain.aims import DEFAULT_STEPS, Aim, Case, aim
 from domain.assigning import assign_due
 from domain.assignment import extended, given_up, repeated
@@ -74,7 +74,15 @@ def _look_again(draft: Draft, row: Assignment, clock: Running | None, warn_at: i
 
 
 def _missed(draft: Draft, row: Assignment) -> None:
-    """Let a missed promise go back to the giver of a handoff, or on along the policy."""
+    """Let a missed promise go back to the giver of a handoff, or on along the policy.
+
+    While a brake holds its holder, which may only be cut off, the clock begins anew instead.
+    """
+    if brakes.holds(draft, draft.agent(row.agent)):
+        after = extended(row, draft.now)
+        put_assignment(draft, row, after)
+        draft.fact(after, "clock_held", task=row.task_id, agent=row.agent)
+        return
     giver = able_giver(draft, row) if row.status == "pending" else None
     if giver is None:
         next_step(draft, row)

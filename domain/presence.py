@@ -1,4 +1,4 @@
-"""Presence: joining, beating, leaving, falling silent; and what an agent is told when it is back."""
+"""Presence: joining, beating, leaving; and what an agent is told when it is back."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from contracts.codec import instant
 from contracts.errors import NotFoundError, RejoinRequiredError, StaleSessionError
 from contracts.messages import Beat, Notice
 from contracts.operations.answers import JoinParams, LeaveParams, LeaveResult, NextResult
-from contracts.records import OPEN_STATUSES, Agent, Assignment, Hold, Machine, NoticeRow
+from contracts.records import OPEN_STATUSES, Agent, Assignment, NoticeRow
 from contracts.views import Lease, SyncView
 from contracts.work import Changes, View
 from domain.draft import Draft, ping_message
 from domain.listening import heard, interval_us
 from domain.pinging import owed
-from domain.processes import BACK, ENDED, own_beats
+from domain.processes import BACK, ENDED
 from domain.projection import project, put_agent
 from domain.timers import Timers
 from domain.wording import misspelt
 
-__all__ = ["beat", "join", "leave", "next_owed", "project", "silent", "sync"]
+__all__ = ["beat", "join", "leave", "next_owed", "project", "sync"]
 
 
 def join(
@@ -93,46 +93,6 @@ def beat(view: View, now: int, agent: str, beat: Beat, *, at: int, timers: Timer
     if known.suspect_at is not None:
         draft.wake("assigner")
     return draft.changes()
-
-
-def silent(view: View, agent_id: int, now: int, timers: Timers) -> Changes:
-    """Hold an agent suspect whose beats were missed: it keeps its work and gets nothing new.
-
-    A bus that is down silences everybody, and the hold is written only when it is back: so nobody is
-    judged later than up to when the answers are known to have been handled.
-    """
-    draft = Draft(view, now, actor="rollcall:monitor", timers=timers)
-    known = next((agent for agent in view.agents.values() if agent.id == agent_id), None)
-    if known is None or known.silent_at is None or known.silent_at > now:
-        return draft.changes()
-    machine = _witness(draft, known)
-    if machine is not None and not own_beats(known):
-        put_agent(draft, structs.replace(known, silent_at=machine.silent_at))
-        return draft.changes()
-    due = _listened(known, known.silent_at, view.holds, timers)
-    if due > now:
-        draft.put(structs.replace(known, silent_at=due))
-    elif view.answers_until is None or view.answers_until < due:
-        draft.put(structs.replace(known, silent_at=now + timers.recheck_us))
-    else:
-        put_agent(draft, structs.replace(known, suspect_at=now, silent_at=None))
-    return draft.changes()
-
-
-def _witness(draft: Draft, agent: Agent) -> Machine | None:
-    """Return the machine that says now that the agent's process runs, if one does."""
-    machine = None if agent.machine is None else draft.machine(agent.machine)
-    fresh = machine is not None and machine.connected and (machine.silent_at or 0) > draft.now
-    return machine if fresh and agent.process == "running" else None
-
-
-def _listened(agent: Agent, silent_at: int, holds: Sequence[Hold], timers: Timers) -> int:
-    """Return when its beats have been missed while somebody could hear them: after a hold all are awaited."""
-    whole_us = timers.beat_misses * agent.beat_interval_us
-    for hold in sorted(holds, key=lambda hold: hold.start_at):
-        if hold.start_at < silent_at < hold.end_at + whole_us:
-            silent_at = hold.end_at + whole_us
-    return silent_at
 
 
 def sync(view: View, agent: str, now: int, *, notices: Sequence[NoticeRow] = ()) -> SyncView:

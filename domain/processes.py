@@ -86,8 +86,11 @@ def _said(agent: Agent) -> tuple[object, ...]:
 def _running(draft: Draft, machine: Machine, before: Agent, after: Agent, facts: ProcessFacts) -> Agent:
     """Let a running process stand for its agent; one that was not known before is a new life of it."""
     fresh = (before.machine, before.process, before.pid) != (machine.name, "running", facts.pid)
-    if not fresh:
-        return structs.replace(after, dead_at=None, dead_why=None, released_at=None, hidden_at=None)
+    if not fresh and before.dead_at is None:
+        return after
+    if not fresh:  # silence was a mistake; its own beats may still be missed
+        silent_at = _listens(after, machine)
+        return structs.replace(after, **BACK | {"silent_at": silent_at, "suspect_at": before.suspect_at})
     if facts.session is not None and facts.session != before.session:
         after = structs.replace(after, session=facts.session, joined_at=draft.now)
     elif before.joined_at is None or before.left_at is not None:

@@ -31,6 +31,9 @@ class Timers(Struct, frozen=True, kw_only=True):
     grace_us: int = 60 * SECOND_US  # from suspect to dead
     release_us: int = 60 * SECOND_US  # from dead to the release of what it held
     hide_us: int = 24 * 60 * MINUTE_US  # from the release to the tombstone
+    brake_window_us: int = 60 * SECOND_US  # who falls silent so near to each other may be one mishap
+    brake_us: int = 30 * MINUTE_US  # how long a brake holds at most
+    brake_pace_us: int = 10 * SECOND_US  # between two deaths when it lets go
     snoozes_max: int = SNOOZES_MAX
     failures_max: int = FAILURES_MAX
     wait_notices_max: int = 3
@@ -47,7 +50,18 @@ class Timers(Struct, frozen=True, kw_only=True):
         return lengths[min(number, len(lengths)) - 1]
 
 
-OWN = frozenset({"repeats_us", "recheck_us", "grace_us", "release_us", "hide_us"})
+OWN = frozenset(
+    {
+        "repeats_us",
+        "recheck_us",
+        "grace_us",
+        "release_us",
+        "hide_us",
+        "brake_window_us",
+        "brake_us",
+        "brake_pace_us",
+    }
+)
 """What is no clock of a promise, or is scaled by itself."""
 SCALED = tuple(name for name in Timers.__struct_fields__ if name.endswith("_us") and name not in OWN)
 

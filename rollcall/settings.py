@@ -202,6 +202,15 @@ class Monitor(Struct, frozen=True, kw_only=True, rename=_plain):
     hide_us: Annotated[
         Duration, Meta(description="How long after that the dead are listed; they are never deleted.")
     ] = _USUAL.hide_us
+    brake_window_us: Annotated[
+        Duration, Meta(description="Agents that fall silent so near to each other count as one mishap.")
+    ] = _USUAL.brake_window_us
+    brake_us: Annotated[
+        Duration, Meta(description="How long a mishap may keep deaths from being declared.")
+    ] = _USUAL.brake_us
+    brake_pace_us: Annotated[Duration, Meta(description="Between two deaths when that is over.")] = (
+        _USUAL.brake_pace_us
+    )
 
 
 class Services(Struct, frozen=True, kw_only=True):

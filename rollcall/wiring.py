@@ -49,6 +49,9 @@ def timers(settings: Settings) -> Timers:
         grace_us=settings.monitor.grace_us,
         release_us=settings.monitor.release_us,
         hide_us=settings.monitor.hide_us,
+        brake_window_us=settings.monitor.brake_window_us,
+        brake_us=settings.monitor.brake_us,
+        brake_pace_us=settings.monitor.brake_pace_us,
     ).scaled(said.scale)
 
 

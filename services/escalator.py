@@ -44,7 +44,7 @@ class Escalator(Struct, frozen=True, kw_only=True):
         )
 
     def _claim(self, _now: int) -> Claim:
-        needs = Needs(candidates=True, excluded=True, clocks=True, dependents=True)
+        needs = Needs(candidates=True, excluded=True, clocks=True, dependents=True, brakes=True)
         return Claim(query="claim_deadlines", rows="assignments", decide=self._deadline, needs=needs)
 
     def _deadline(self, view: View, assignment_id: int, now: int) -> Changes:

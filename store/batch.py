@@ -60,8 +60,9 @@ class Batch:
         """
         self._set.alone = all(unit.needs.alone for unit in units)
         self._set.hosts = any(unit.needs.hosts for unit in units)
+        self._set.holdings = any(unit.due and unit.needs.leases for unit in units)
         if claimed:
-            self._set.put_rows(table, claimed)
+            self._set.put_claimed(table, claimed)
         yield from self._load_commands(units)
         yield from self._load(units)
         done: list[_Done] = []

@@ -114,6 +114,7 @@ class WorkingSet:
         """Start empty; `catalogue` are the engine's queries."""
         self._queries = catalogue
         self.alone = False  # of the company of what is loaded, nobody wants more than an assignment's task
+        self.holdings = False  # what the agents hold that a claim has taken is wanted
         self.hosts = False  # the machines of whatever agents are loaded are wanted
         self.tables = {name: Table({}, {}, {}) for name in KEY_PLACES}
         self.assignments: dict[int, Assignment] = self.tables["assignments"].rows
@@ -270,6 +271,8 @@ class WorkingSet:
             case "load_dependencies":
                 for task_id, depends_on in rows:
                     self._wait_for(depends_on, task_id)
+            case "load_agent_ids":
+                self.put_claimed(table, rows)
             case "load_relatives":
                 self.put_rows(table, rows, follow=False)
             case "load_leases":
@@ -282,6 +285,12 @@ class WorkingSet:
                     }
             case _:
                 self.put_rows(table, rows)
+
+    def put_claimed(self, table: str, rows: Sequence[Any]) -> None:
+        """Make records of rows that a claim has taken."""
+        self.put_rows(table, rows)
+        if table == "agents" and self.holdings:
+            self.want("load_leases", [str(row[KEY_PLACES[table]]).lower() for row in rows])
 
     def put_rows(self, table: str, rows: Sequence[Any], *, follow: bool = True) -> None:
         """Make records of rows; one that is none is kept aside and hurts only whoever needs it."""

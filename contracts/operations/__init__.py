@@ -1,6 +1,16 @@
 """Every command, declared once: all doors are generated from this list."""
 
-from contracts.operations import agents, answers, dead_letters, machines, orders, policies, system, tasks
+from contracts.operations import (
+    agents,
+    answers,
+    dead_letters,
+    machines,
+    orders,
+    policies,
+    presence,
+    system,
+    tasks,
+)
 from contracts.operations.registry import Operation
 
 ALL: tuple[Operation, ...] = (
@@ -9,6 +19,7 @@ ALL: tuple[Operation, ...] = (
     *agents.OPERATIONS,
     *machines.OPERATIONS,
     *orders.OPERATIONS,
+    *presence.OPERATIONS,
     *policies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *system.OPERATIONS,

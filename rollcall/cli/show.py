@@ -13,6 +13,18 @@ from rollcall.cli.text import clean, colorful, room, span_text, styled, table, v
 from rollcall.cli.tree import array_of, is_array, is_object, object_of
 
 _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "machine.ls": ("name", "connected", "beat_at", "joined_at", "lost_at", "left_at", "release"),
+    "team.ready": (
+        "name",
+        "ready",
+        "status",
+        "status_since",
+        "why",
+        "flags",
+        "leases",
+        "capacity",
+        "beat_at",
+    ),
     "task.ls": ("id", "priority", "status", "agent", "title", "last_ping_at", "last_ack_at", "due_at"),
     "assignments": (
         "id",

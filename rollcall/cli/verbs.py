@@ -22,7 +22,9 @@ _NOUNS: Final = {
     "dlq": "Dead letters: what could not be handled.",
     "machine": "Machines: whose daemons speak for the processes of agents.",
     "policy": "Escalation policies: what happens when nobody answers.",
+    "presence": "Presence of many: what holds deaths back.",
     "task": "Tasks: what is to be done, and who does it.",
+    "team": "Teams: who is expected, and who is there.",
 }
 
 

@@ -12,10 +12,11 @@ from contracts.errors import RollcallError
 from contracts.limits import MACHINE_BYTES_MAX
 from contracts.messages import Beat
 from contracts.operations import BY_NAME
-from contracts.work import Cast, Changes, Claim, Committed, Lookup, Needs, Unit, View
-from domain import agents, daemons, presence, status
+from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
+from domain import agents, brakes, daemons, presence, silence, status
 from domain.timers import Timers
 from services.monitor import machines, orders
+from services.monitor import machines, many
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     expected: tuple[str, ...] = ()  # services that should run, here or elsewhere
     name: str = "monitor"
     inboxes: tuple[Inbox, ...] = ()
-    chores: tuple[Chore, ...] = ()
+    chores: tuple[Chore, ...] = (Chore(name="canary", every_s=many.CANARY_S, run=many.sing),)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -41,6 +42,9 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["agent.leave"], unit=self._leave),
             Endpoint(operation=BY_NAME["agent.sync"], unit=_sync),
             Endpoint(operation=BY_NAME["agent.prime"], unit=_sync),
+            Endpoint(operation=BY_NAME["presence.brakes"], unit=many.listed),
+            Endpoint(operation=BY_NAME["presence.release"], unit=self._timed(many.let_go)),
+            Endpoint(operation=BY_NAME["team.ready"], unit=many.ready),
             Endpoint(operation=BY_NAME["system.status"], unit=self._status),
             Endpoint(operation=BY_NAME["machine.join"], unit=self._timed(machines.join)),
             Endpoint(operation=BY_NAME["machine.leave"], unit=self._timed(machines.leave)),
@@ -65,18 +69,29 @@ class Monitor(Struct, frozen=True, kw_only=True):
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Agents and machines whose beats were missed."""
+        """Agents and machines whose beats were missed, and brakes."""
         return (
             Duty(name="silence", claim=self._claim, due_query="next_silent_at", hears=True),
             Duty(name="machines", claim=self._claim_machines, due_query="next_silent_machine_at", hears=True),
+            Duty(name="brakes", claim=lambda now: many.claim(now, self.timers), due_query="next_brake_at"),
         )
 
-    def _claim(self, _now: int) -> Claim:
+    def _claim(self, now: int) -> Claim:
+        quiet = many.silent(now)
         return Claim(
             query="claim_silent",
             rows="agents",
-            decide=self._silent,
-            needs=Needs(clocks=True, hosts=True),
+            decide=lambda view, agent_id, at: silence.judge(
+                view, agent_id, at, silent=quiet, timers=self.timers
+            ),
+            needs=Needs(
+                clocks=True,
+                hosts=True,
+                brakes=True,
+                leases=True,
+                dependents=True,
+                shared=(brakes.MEMBERS, quiet),
+            ),
             params=(("misses", self.timers.beat_misses),),
         )
 
@@ -91,13 +106,12 @@ class Monitor(Struct, frozen=True, kw_only=True):
     def _timed(self, unit: Callable[[Request, Timers], Unit]) -> Callable[[Request], Unit]:
         return lambda request: unit(request, self.timers)
 
-    def _silent(self, view: View, agent_id: int, now: int) -> Changes:
-        return presence.silent(view, agent_id, now, timers=self.timers)
-
     def _beat(self, delivery: Delivery) -> Unit | None:
         """Return the unit of a beat; one that cannot be read is nobody's death."""
         try:
             name = subjects.name(delivery.tokens[1])
+            if name == subjects.CANARY:
+                return many.canary(delivery, self.timers)
             beat = decode(delivery.data or b"{}", Beat)
         except RollcallError as error:
             log.warning("beat.unreadable", subject=".".join(delivery.tokens), reason=str(error))

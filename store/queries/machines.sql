@@ -84,3 +84,17 @@ RETURNING id, version;
 UPDATE brakes SET look_at = CASE WHEN ended_at IS NULL THEN CAST(:now AS BIGINT) END, version = version + 1
 WHERE id = :id
 RETURNING id, version;
+
+-- name: brake_members
+-- How many living agents are expected to beat, by machine: what the silent are counted among.
+SELECT machine, count(*) FROM agents
+WHERE active AND beats = 'required' AND joined_at IS NOT NULL AND left_at IS NULL AND dead_at IS NULL
+GROUP BY machine;
+
+-- name: brake_silent
+-- Who is silent since which second, by machine, and whether it died of it after :since; nobody for whom a daemon speaks.
+SELECT a.machine, a.suspect_at / 1000000 AS second, a.dead_at IS NOT NULL AS dead, count(*)
+FROM agents a LEFT JOIN machines m ON m.name = a.machine
+WHERE a.suspect_at IS NOT NULL AND (a.dead_at IS NULL OR a.suspect_at >= :since)
+  AND NOT COALESCE(a.process = 'running' AND m.connected, FALSE)
+GROUP BY a.machine, second, dead;

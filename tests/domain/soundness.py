@@ -1,8 +1,13 @@
-"""What holds of every row after every write."""
+"""What holds of every row after every write; and what the store counts for the brakes."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from contracts.records import OPEN_STATUSES, Assignment, Task
+from contracts.records import OPEN_STATUSES, Agent, Assignment, Machine, Task
+from domain.brakes import silent_since
+
+SILENT = silent_since(0)
 
 
 def check_row(row: Assignment) -> None:
@@ -44,3 +49,24 @@ def check_task(task: Task, row: Assignment | None, waits_for: Sequence[Task]) ->
         assert task.assign_at is None
     if row is not None:
         assert (row.epoch, row.round) == (task.epoch, task.round)
+
+
+def members(agents: Mapping[str, Agent]) -> list[tuple[Any, ...]]:
+    """Return what brake_members counts."""
+    found = (
+        row
+        for row in agents.values()
+        if row.active and row.beats == "required" and row.joined_at is not None and row.left_at is None
+    )
+    return list(Counter(row.machine for row in found if row.dead_at is None).items())
+
+
+def silent(agents: Mapping[str, Agent], machines: Mapping[str, Machine]) -> list[tuple[Any, ...]]:
+    """Return what brake_silent counts."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for row in agents.values():
+        host = machines.get((row.machine or "").lower())
+        vouched = row.process == "running" and host is not None and host.connected
+        if row.suspect_at is not None and not vouched:
+            counts[row.machine, row.suspect_at // 1_000_000, row.dead_at is not None] += 1
+    return [(*key, count) for key, count in counts.items()]

@@ -21,10 +21,11 @@ from contracts.operations import policies as policy_operations
 from contracts.operations.agents import AddParams, SetParams
 from contracts.operations.answers import JoinParams, LeaveParams
 from contracts.records import Agent, AgentStatus, NoticeRow, PolicyStep, ProcessState
-from domain import agents, policies, presence
+from domain import agents, policies, presence, silence
 from domain.presence import project
 from domain.projection import GONE, alive, status4, status6
 from domain.timers import MINUTE_US, SECOND_US
+from tests.domain.soundness import SILENT
 from tests.domain.world import START, World
 
 
@@ -241,7 +242,11 @@ def test_three_missed_beats_make_suspect_and_one_beat_clears(world: World) -> No
     assert world.agents["a1"].status == "working"
     world.forward(seconds=1)
     found = world.agents["a1"]
-    assert (found.status, found.status_why, found.silent_at) == ("suspect", "missed its beats", None)
+    assert (found.status, found.status_why, found.silent_at) == (
+        "suspect",
+        "missed its beats",
+        world.now + MINUTE_US,
+    )
     assert world.holder(task).agent == "a1"  # it keeps its work and gets nothing new
     assert world.tasks[world.task("another")].agent == "Ruto"
     world.beat("a1")
@@ -307,7 +312,7 @@ def test_silence_that_is_not_due_is_no_silence(world: World) -> None:
     world.agent("a1", beats="required")
     world.join("a1")
     for number in (world.agents["a1"].id, 999, world.agents["ruto"].id):
-        assert not presence.silent(world, number, world.now, world.timers).agents
+        assert not silence.judge(world, number, world.now, silent=SILENT, timers=world.timers).agents
 
 
 def test_next_is_the_most_urgent_that_owes_an_answer(world: World) -> None:

@@ -5,6 +5,7 @@ flag), and that the counters and the status of every agent agree with its leases
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -35,10 +36,10 @@ from contracts.records import (
     Task,
 )
 from contracts.work import Cast, Changes, Fact, Lookup, Post
-from domain import agents, answers, assigning, daemons, escalation, pinging, presence, tasks
+from domain import agents, answers, assigning, brakes, daemons, escalation, pinging, presence, silence, tasks
 from domain.projection import project
 from domain.timers import MINUTE_US, SECOND_US, Timers
-from tests.domain.soundness import check_row, check_task
+from tests.domain.soundness import SILENT, check_row, check_task, members, silent
 
 START = 1_800_000_000_000_000  # 2027-01-15 08:00 UTC
 TURNS_MAX = 10  # in one instant
@@ -83,7 +84,7 @@ class World:
         self.holds: list[Hold] = []
         self.handled: int | None = -1  # -1: every answer is handled at once
         self.lots: list[float] = []
-        self.rows: Mapping[Lookup, Sequence[Any]] = {}
+        self.given: Mapping[Lookup, Sequence[Any]] = {}
         self._last_id = 0
         if main:
             self.agent("Ruto", kind="main_agent")
@@ -128,6 +129,14 @@ class World:
     @property
     def dependencies(self) -> dict[int, tuple[int, ...]]:
         return {task: tuple(d for t, d in sorted(self.links) if t == task) for task in self.tasks}
+
+    @property
+    def rows(self) -> Mapping[Lookup, Sequence[Any]]:
+        return {
+            **self.given,
+            brakes.MEMBERS: members(self.agents),
+            SILENT: silent(self.agents, self.machines),
+        }
 
     def new_id(self, table: str) -> int:
         assert table in {"assignments", "tasks", "agents", "escalations", "machines", "brakes"}
@@ -226,6 +235,7 @@ class World:
                 *(task.assign_at for task in self.tasks.values() if task.assign_at is not None),
                 *(agent.silent_at for agent in self.agents.values() if agent.silent_at is not None),
                 *(row.silent_at for row in self.machines.values() if row.silent_at is not None),
+                *(row.look_at for row in self.brakes.values() if row.look_at is not None),
             ),
             default=None,
         )
@@ -239,8 +249,9 @@ class World:
         self.claim(self.assignments, "ping_at", pinging.ping)
         self.claim(self.assignments, "deadline_at", escalation.deadline)
         self.claim(self.tasks, "assign_at", assigning.assign_due)
-        self.claim(self.agents, "silent_at", presence.silent)
+        self.claim(self.agents, "silent_at", partial(silence.judge, silent=SILENT))
         self.claim(self.machines, "silent_at", daemons.silent)
+        self.claim(self.brakes, "look_at", partial(brakes.judge, silent=SILENT))
 
     def claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
         for key, row in list(rows.items()):

@@ -48,7 +48,7 @@ async def test_a_suspect_keeps_its_work_and_gets_no_more(world: World) -> None:
     lease = await world.lease(task)
     await world.says("a1", "ack", lease)
     await world.operator("agent.set", name="a1", capacity=5)
-    await world.forward(minutes=3)
+    await world.forward(seconds=140)
     assert (await world.who("a1")).status == "suspect"
     assert (await world.lease(task)).id == lease.id
     assert (await world.lease(await world.task("another"))).agent == "Ruto"

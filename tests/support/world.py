@@ -32,7 +32,14 @@ __all__ = ["MINUTE", "Refused", "World", "open_world"]
 MINUTE = 60_000_000
 TICK = 1_000_000
 NEVER = 10**17  # a gap that no test reaches: without a word to the contrary the bus is up all the time
-DUE = ("next_ping_at", "next_deadline_at", "next_assign_at", "next_silent_at")
+DUE = (
+    "next_ping_at",
+    "next_deadline_at",
+    "next_assign_at",
+    "next_silent_at",
+    "next_silent_machine_at",
+    "next_brake_at",
+)
 
 
 class Heard(Struct, frozen=True):
