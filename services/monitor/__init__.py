@@ -15,8 +15,7 @@ from contracts.operations import BY_NAME
 from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
 from domain import agents, brakes, daemons, presence, silence, status
 from domain.timers import Timers
-from services.monitor import machines, orders
-from services.monitor import machines, many
+from services.monitor import machines, many, orders
 
 log = structlog.get_logger(__name__)
 
