@@ -117,6 +117,12 @@ class NobodyEligibleError(ConflictError):
     code = "nobody_eligible"
 
 
+class FrozenError(ConflictError):
+    """Nothing new is offered while the fleet is frozen."""
+
+    code = "frozen"
+
+
 class ExistsError(ConflictError):
     """Something of this name exists already."""
 

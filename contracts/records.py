@@ -87,6 +87,7 @@ class Agent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     leases: int = 0  # open assignments
     accepted: int = 0  # of these acknowledged
     waiting: int = 0  # of these waiting
+    asking: int = 0  # of the waiting: for a human; meanwhile no text of ours may reach its prompt
     stalled: int = 0  # of the acknowledged: past their warn clock without progress
     status: AgentStatus = "offline"
     status_since: int
@@ -171,6 +172,7 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     wait_who: str | None = None
     wait_reason: str | None = None
     wait_notices: int = 0
+    backoffs: int = 0  # waits for a rate limit in a row that named no end
     note: str | None = None
     progressed_at: int | None = None
     stalled: bool = False

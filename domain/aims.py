@@ -1,10 +1,12 @@
 """Whom a policy step turns to, or why it is skipped."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from msgspec import Struct
 
 from contracts.records import Agent, Assignment, Escalation, PolicyStep, Task
+from domain.admission import unable
 from domain.choosing import best, eligible
 from domain.draft import Draft
 from domain.projection import alive
@@ -33,11 +35,11 @@ def aim(draft: Draft, case: Case, step: PolicyStep) -> Aim:
     """Return whom the step turns to, or why nobody."""
     match step.kind:
         case "retry":
-            return _able(case.holder, alive(case.holder))
+            return _able(case.holder, unable(case.holder))
         case "peer":
             return _peer(draft, case, step)
         case "main":
-            return _main(draft, case, draft.excluded(case.task.id))
+            return _main(draft, case, draft.excluded(case.task.id), unable)
         case "notify":
             return _told(draft, case, step)
         case _:
@@ -61,12 +63,12 @@ def _peer(draft: Draft, case: Case, step: PolicyStep) -> Aim:
     return Aim(None, None, f"no peer is able ({told or 'none has room'})")
 
 
-def _main(draft: Draft, case: Case, barred: frozenset[str]) -> Aim:
+def _main(draft: Draft, case: Case, barred: frozenset[str], why_not: Callable[[Agent], str | None]) -> Aim:
     """Turn to a main agent that can answer, whatever it is capable of and however much it holds."""
     mains = draft.main_agents()
     if not mains:
         return Aim(None, None, "there is no main agent")
-    reasons = {agent.name: _main_cannot(agent, case, barred) for agent in mains}
+    reasons = {agent.name: _main_cannot(agent, case, barred) or why_not(agent) for agent in mains}
     found = best((agent for agent in mains if reasons[agent.name] is None), draft.view.draw)
     if found is not None:
         return Aim(found, found.name, "able")
@@ -76,13 +78,13 @@ def _main(draft: Draft, case: Case, barred: frozenset[str]) -> Aim:
 def _main_cannot(agent: Agent, case: Case, barred: frozenset[str]) -> str | None:
     if agent.id == case.holder.id:
         return "the sender"
-    return alive(agent) or ("done with it in this round" if agent.name.lower() in barred else None)
+    return "done with it in this round" if agent.name.lower() in barred else None
 
 
 def _told(draft: Draft, case: Case, step: PolicyStep) -> Aim:
     """Tell a named agent if it can hear, a person always, else the main agent."""
     if step.who is None:
-        return _main(draft, case, frozenset())
+        return _main(draft, case, frozenset(), alive)
     agent = draft.find_agent(step.who)
     if agent is None:
         return Aim(None, step.who, "a person")

@@ -1,8 +1,10 @@
 """What an agent says about its own assignment, and all that follows from it."""
 
+from typing import Any
+
 from msgspec import structs
 
-from contracts.codec import micros
+from contracts.codec import instant, micros
 from contracts.errors import (
     IncarnationError,
     NotFoundError,
@@ -16,6 +18,7 @@ from domain import assignment, ending
 from domain.draft import Draft
 from domain.leases import OWN_ENDS, able_giver, put_assignment, return_to_giver, state_end
 from domain.timers import Timers
+from domain.waits import spread
 from domain.wording import because, misspelt, moment
 
 PAST = {
@@ -43,6 +46,8 @@ def answer(
     # what is on record already is not undone by an older word that came later
     at = min(max(at, row.assigned_at, row.accepted_at or 0, row.progressed_at or 0), now)
     after = assignment.apply(row, what, at, timers)
+    if isinstance(what, Wait) and what.on == "rate_limit":
+        after = assignment.settle(spread(after, at, view.draw(), timers))
     changed = after != row
     _remember(draft, row, after, at)
     if changed:
@@ -127,8 +132,16 @@ def _follow(draft: Draft, row: Assignment, after: Assignment, what: Answer) -> N
         _end_task(draft, task, after, what)
         return
     note = what.note if isinstance(what, Progress) else _reason(what)
+    waits: dict[str, Any] = _wait_facts(after) if isinstance(what, Wait) else {}
     draft.fact(
-        after, event, task=task.id, agent=row.agent, status=after.status, note=note, attempt=row.attempt
+        after,
+        event,
+        task=task.id,
+        agent=row.agent,
+        status=after.status,
+        note=note,
+        attempt=row.attempt,
+        **waits,
     )
     if isinstance(what, Wait):
         _tell_awaited(draft, after, task)
@@ -150,6 +163,12 @@ def _end_task(draft: Draft, task: Task, row: Assignment, what: Answer) -> None:
         return_to_giver(draft, row, giver)
         return
     ending.give_back(draft, task, row, because(f"{row.end_reason} by {row.agent}", _reason(what)))
+
+
+def _wait_facts(row: Assignment) -> dict[str, Any]:
+    """Return what the fact of a wait tells: for whom, and until when if somebody stated it."""
+    until = None if row.resume_at is None else instant(row.resume_at)
+    return {"kind": row.wait_kind, "who": row.wait_who, "resume_at": until, "backoffs": row.backoffs or None}
 
 
 def _tell_awaited(draft: Draft, row: Assignment, task: Task) -> None:

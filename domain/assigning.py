@@ -1,5 +1,7 @@
 """Giving tasks to agents: by the assigner's tick, by an operator, by handoff."""
 
+from collections.abc import Mapping
+
 from msgspec import structs
 
 from contracts.errors import ConflictError, InvalidError, NobodyEligibleError, NotFoundError
@@ -8,6 +10,7 @@ from contracts.operations.tasks import AssignResult
 from contracts.records import ENDED_TASKS, Agent, Assignment, Task
 from contracts.work import Changes, View
 from domain import ending
+from domain.admission import admit, refuse_frozen, told
 from domain.answers import held, refuse_ended
 from domain.choosing import Choice, choose, eligible, roomy, score
 from domain.draft import Draft
@@ -31,30 +34,33 @@ def assign_due(view: View, task_id: int, now: int, timers: Timers) -> Changes:
     if task.status != "todo" or task.blockers:
         draft.put(structs.replace(task, assign_at=None))
         return draft.changes()
+    if view.frozen is not None:
+        _put_off(draft, task, told(view.frozen), {})
+        return draft.changes()
     chosen = choose(task, draft.candidates(), draft.excluded(task.id), view.draw)
     if chosen.agent is not None:
         open_lease(draft, task, chosen.agent, "chosen by Rollcall")
     else:
-        _put_off(draft, task, chosen)
+        _put_off(draft, task, f"nobody eligible: {chosen.summary()}", chosen.reasons)
     return draft.changes()
 
 
-def _put_off(draft: Draft, task: Task, chosen: Choice) -> None:
+def _put_off(draft: Draft, task: Task, why: str, reasons: Mapping[str, str]) -> None:
     """Let the task wait in todo, visibly; its age raises one alarm."""
     since = draft.now if task.unassigned_since is None else task.unassigned_since
     late = draft.now - since >= draft.timers.unassigned_alarm_us
     after = structs.replace(
         task,
-        status_why=f"nobody eligible: {chosen.summary()}",
+        status_why=why,
         assign_at=_next_try(draft),
         unassigned_since=since,
         alarmed=task.alarmed or late,
     )
     draft.put(after)
     if late and not task.alarmed:
-        reasons = dict(sorted(chosen.reasons.items())[:REASONS_MAX])
-        draft.fact(after, "unassigned_too_long", since_us=draft.now - since, reasons=reasons)
-        draft.comment(task.id, f"Unassigned for {length(draft.now - since)}: {chosen.summary()}")
+        told_why = dict(sorted(reasons.items())[:REASONS_MAX])
+        draft.fact(after, "unassigned_too_long", since_us=draft.now - since, why=why, reasons=told_why)
+        draft.comment(task.id, f"Unassigned for {length(draft.now - since)}: {why}")
 
 
 def _next_try(draft: Draft) -> int:
@@ -78,6 +84,7 @@ def assign(
     An operator's word goes before presence, capability, capacity and what happened before in the round.
     """
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
+    refuse_frozen(view.frozen)
     task = _assignable(draft, task_id)
     row = None if task.assignment_id is None else draft.assignment(task.assignment_id)
     receiver = _named(draft, agent) if agent is not None else _chosen(draft, task, row)
@@ -107,8 +114,7 @@ def _named(draft: Draft, name: str) -> Agent:
     agent = draft.find_agent(name)
     if agent is None or not agent.active:
         raise NotFoundError(f"there is no active agent {name}")
-    if agent.quarantined:
-        raise ConflictError(f"{agent.name} is quarantined", agent=agent.name)
+    admit(draft, agent)
     return agent
 
 
@@ -133,6 +139,7 @@ def handoff(view: View, now: int, params: HandoffParams, *, agent: str, timers: 
     row = held(draft, params.assignment, agent, incarnation=params.incarnation, session=params.session)
     refuse_ended(draft, row)
     target(row, "handoff")
+    refuse_frozen(view.frozen)
     task, reason = draft.task(row.task_id), params.reason
     receiver = _receiver(draft, task, row, params)
     end_lease(draft, row, "handoff", holder=receiver.name, why=because("handed off", reason))

@@ -4,9 +4,7 @@ from typing import Any, assert_never
 
 from msgspec import structs
 
-from contracts.codec import micros
-from contracts.errors import InvalidError, SnoozeLimitError
-from contracts.limits import WAIT_DAYS_MAX
+from contracts.errors import SnoozeLimitError
 from contracts.messages import (
     Ack,
     Answer,
@@ -21,13 +19,13 @@ from contracts.messages import (
     Wait,
 )
 from contracts.records import Assignment, EndReason
+from domain import waits
 from domain.matrix import END_REASONS, TABLE, Said, Word, target
-from domain.timers import MINUTE_US, Timers
+from domain.timers import Timers
 
 __all__ = ["TABLE", "Event", "apply", "extended", "given_up", "kind", "repeated", "settle"]
 
 Event = Answer | Word
-WAIT_US_MAX = WAIT_DAYS_MAX * 24 * 60 * MINUTE_US
 
 
 def kind(event: Event) -> Said | Word:
@@ -63,7 +61,9 @@ def _answered(row: Assignment, event: Answer, at: int, timers: Timers) -> Assign
         case Progress():
             return _progressed(row, event, at, timers)
         case Wait():
-            return settle(_waiting(_heard(row), event, at, timers))
+            heard = _heard(row)
+            taken = heard if row.status == "acknowledged" else _accepted(heard, at, timers)
+            return settle(waits.begun(taken, event, at, timers))
         case Snooze():
             return settle(_snoozed(_heard(row), event, at, timers))
         case Resume():
@@ -88,7 +88,7 @@ def _happened(row: Assignment, event: Word, at: int, timers: Timers) -> Assignme
         case "snooze_over":
             return settle(structs.replace(_restored(row, at, timers), ping_at=at))
         case "wait_limit_missed":
-            return settle(_waited_too_long(row, at, timers))
+            return settle(waits.too_long(row, at, timers))
         case "due_missed":
             return settle(structs.replace(row, due_at=None))
         case "warn_missed":
@@ -199,33 +199,10 @@ def _progressed(row: Assignment, event: Progress, at: int, timers: Timers) -> As
             progress_by=at + row.act_us,
             warn_by=at + row.warn_us,
             stalled=False,
+            backoffs=0,
             ping_at=at + row.warn_us,
         )
     return settle(after)
-
-
-def _waiting(row: Assignment, event: Wait, at: int, timers: Timers) -> Assignment:
-    taken = row if row.status == "acknowledged" else _accepted(row, at, timers)
-    resume_at = None if event.resume_at is None else max(micros(event.resume_at), at)
-    if resume_at is not None and resume_at - at > WAIT_US_MAX:
-        raise InvalidError(
-            f"a wait ends within {WAIT_DAYS_MAX} days",
-            fields={"resume_at": f"more than {WAIT_DAYS_MAX} days ahead"},
-        )
-    until = at + timers.wait_limit_us if resume_at is None else resume_at + timers.wait_grace_us
-    return structs.replace(
-        taken,
-        status="waiting",
-        paused_us=_left(taken.progress_by, at),
-        progress_by=None,
-        warn_by=None,
-        stalled=False,
-        wait_kind=event.on,
-        wait_who=event.who,
-        wait_reason=event.reason,
-        resume_at=resume_at,
-        wait_until=until,
-    )
 
 
 def _snoozed(row: Assignment, event: Snooze, at: int, timers: Timers) -> Assignment:
@@ -277,16 +254,6 @@ def _running(row: Assignment, at: int, timers: Timers) -> Assignment:
         wait_who=None,
         wait_reason=None,
         resume_at=None,
-    )
-
-
-def _waited_too_long(row: Assignment, at: int, timers: Timers) -> Assignment:
-    notices = min(row.wait_notices + 1, timers.wait_notices_max)
-    return structs.replace(
-        row,
-        wait_notices=notices,
-        wait_until=at + timers.wait_limit_us,
-        exhausted=notices == timers.wait_notices_max,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from contracts.records import Agent, Task
-from domain.projection import alive
+from domain.admission import unable, unasked
 
 
 class Choice(Struct, frozen=True):
@@ -27,9 +27,9 @@ def eligible(
     agent: Agent, task: Task, excluded: frozenset[str], *, capability: str | None = None
 ) -> str | None:
     """Return why the agent may not have the task, or None; `capability` stands for what the task needs."""
-    absent = alive(agent)
-    if absent is not None:
-        return absent
+    why = unable(agent)
+    if why is not None:
+        return why
     missing = set(task.capabilities if capability is None else (capability,)) - set(agent.capabilities)
     if missing:
         return f"not capable: {', '.join(sorted(missing))}"
@@ -38,10 +38,9 @@ def eligible(
 
 def roomy(agent: Agent, excluded: frozenset[str]) -> str | None:
     """Return why the agent may not have one more, whatever it is able to do."""
-    if not agent.active:
-        return "not active"
-    if agent.quarantined:
-        return "quarantined"
+    why = unasked(agent)
+    if why is not None:
+        return why
     if agent.name.lower() in excluded:
         return "had it before in this round"
     return "at capacity" if agent.leases >= agent.capacity else None

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from contracts.records import Assignment, Hold
 from contracts.work import View
-from domain.timers import Timers
+from domain.timers import MINUTE_US, Timers
+from domain.waits import ends_by_itself
 
 Clock = Literal[
     "accept_by_missed", "progress_by_missed", "repeat_due", "wait_over", "wait_limit_missed", "snooze_over"
@@ -27,7 +28,7 @@ def running(row: Assignment, view: View, now: int, timers: Timers) -> Running | 
     if row.snooze_until is not None:
         return Running("snooze_over", row.snooze_until, row.snooze_until)
     if row.wait_until is not None:
-        if row.resume_at is not None:
+        if ends_by_itself(row):
             return Running("wait_over", row.wait_until, row.wait_until)
         due = held_up(row.wait_until, row.wait_until - timers.wait_limit_us, view.holds)
         return Running("wait_limit_missed", due, _judged_at(due, view, now, timers))
@@ -48,8 +49,11 @@ def warning(row: Assignment, view: View, now: int, timers: Timers) -> int | None
 
 def _judged_at(due: int, view: View, now: int, timers: Timers, *, asked: bool = True) -> int:
     """Return when a promise may be found missed: an answer, or word of an outage, may be on its way."""
-    handled = view.answers_until is not None and due <= view.answers_until and asked
-    return due if handled else max(due, now + timers.recheck_us)
+    if view.answers_until is not None and due <= view.answers_until and asked:
+        return due
+    # whoever is not asked for long, because no ping may reach it, is looked at less and less often
+    pause_us = timers.recheck_us if asked else max(timers.recheck_us, min(now - due, MINUTE_US))
+    return max(due, now + pause_us)
 
 
 def never_asked(row: Assignment) -> bool:

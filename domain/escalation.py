@@ -60,7 +60,10 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
         case "repeat_due":
             _repeat(draft, row)
         case "accept_by_missed" | "progress_by_missed":
-            _missed(draft, row)
+            if view.frozen is None:
+                _missed(draft, row)
+            else:
+                draft.put(structs.replace(row, deadline_at=now + timers.assign_retry_us))
         case _:
             assert_never(clock.event)
     return draft.changes()
@@ -220,7 +223,7 @@ def _begin_repeats(draft: Draft, row: Assignment) -> None:
 
 def _repeat(draft: Draft, row: Assignment) -> None:
     """Ping again; after the last repeat flag the row, and then keep trying the steps that were skipped."""
-    if row.exhausted and _retry_skipped(draft, row):
+    if row.exhausted and draft.view.frozen is None and _retry_skipped(draft, row):
         return
     after = repeated(row, draft.now, draft.timers)
     put_assignment(draft, row, after)

@@ -3,10 +3,11 @@
 from msgspec import Struct, structs
 
 from contracts.records import OPEN_STATUSES, Agent, Assignment, EndReason, Task
+from domain.admission import admit, unable
 from domain.assignment import apply, settle
 from domain.draft import Draft
 from domain.matrix import Word
-from domain.projection import alive, put_agent
+from domain.projection import put_agent
 
 OWN_ENDS: frozenset[EndReason] = frozenset({"completed", "failed", "declined", "released"})
 """Ends that the holder asked for itself: it need not be told to stop."""
@@ -42,6 +43,7 @@ def open_lease(
     draft: Draft, task: Task, agent: Agent, why: str, origin: Origin = ANEW, remark: str | None = None
 ) -> Assignment:
     """Give the task to the agent: a new row, a higher epoch, a ping at once."""
+    admit(draft, agent)
     row = settle(_lease(draft, task, agent, origin))
     put_assignment(draft, None, row)
     draft.put(
@@ -101,8 +103,10 @@ def _lease(draft: Draft, task: Task, agent: Agent, origin: Origin) -> Assignment
 
 def able_giver(draft: Draft, row: Assignment) -> Agent | None:
     """Return who handed the task off, if it can have it back."""
-    giver = None if row.offered_by is None else draft.find_agent(row.offered_by)
-    return giver if giver is not None and alive(giver) is None else None
+    if row.offered_by is None or draft.view.frozen is not None:
+        return None
+    giver = draft.find_agent(row.offered_by)
+    return giver if giver is not None and unable(giver) is None else None
 
 
 def return_to_giver(draft: Draft, row: Assignment, giver: Agent) -> None:
@@ -133,10 +137,10 @@ def put_assignment(
     """Write an assignment; its holder's counters and status, its pings and doorbells follow."""
     draft.put(after)
     agent = draft.agent(after.agent)
-    leases, accepted, waiting, stalled = (
+    leases, accepted, waiting, asking, stalled = (
         now - then for now, then in zip(_counts(after), _counts(before), strict=True)
     )
-    if leases or accepted or waiting or stalled:
+    if leases or accepted or waiting or asking or stalled:
         put_agent(
             draft,
             structs.replace(
@@ -144,6 +148,7 @@ def put_assignment(
                 leases=agent.leases + leases,
                 accepted=agent.accepted + accepted,
                 waiting=agent.waiting + waiting,
+                asking=agent.asking + asking,
                 stalled=agent.stalled + stalled,
             ),
         )
@@ -155,11 +160,12 @@ def put_assignment(
         draft.wake("assigner")  # somebody has room now
 
 
-def _counts(row: Assignment | None) -> tuple[int, int, int, int]:
+def _counts(row: Assignment | None) -> tuple[int, int, int, int, int]:
     if row is None:
-        return 0, 0, 0, 0
-    accepted = row.status == "acknowledged"
-    return row.status in OPEN_STATUSES, accepted, row.status == "waiting", accepted and row.stalled
+        return 0, 0, 0, 0, 0
+    accepted, waiting = row.status == "acknowledged", row.status == "waiting"
+    asking = waiting and row.wait_kind == "human"
+    return row.status in OPEN_STATUSES, accepted, waiting, asking, accepted and row.stalled
 
 
 def _withdraws(before: Assignment, after: Assignment) -> bool:

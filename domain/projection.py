@@ -95,7 +95,7 @@ def _load(agent: Agent) -> tuple[AgentStatus, str]:
     if agent.stalled:
         return "stalled", "has accepted work and reports no progress"
     if agent.leases and agent.waiting == agent.leases:
-        return "waiting", "all it holds is waiting"
+        return "waiting", "waits for a human" if agent.asking else "all it holds is waiting"
     if agent.accepted:
         return "working", "has accepted work"
     if agent.leases:

@@ -6,6 +6,7 @@ from contracts.records import Assignment
 from domain.assignment import apply
 from domain.draft import Draft
 from domain.leases import put_assignment
+from domain.waits import limits_passed
 from domain.wording import moment
 
 
@@ -43,11 +44,22 @@ def snooze_over(draft: Draft, row: Assignment) -> None:
 
 
 def wait_over(draft: Draft, row: Assignment) -> None:
-    """Let a row go on that named the end of its wait, and ping."""
+    """Let a row go on whose wait was to end by itself, and ping: it goes on, or tries again."""
     after = apply(row, "wait_over", draft.now, draft.timers)
     put_assignment(draft, row, after)
-    draft.fact(after, "wait_ended", task=row.task_id, agent=row.agent, status=after.status)
-    draft.comment(row.task_id, f"The wait of {row.agent} is over")
+    draft.fact(
+        after,
+        "wait_ended",
+        task=row.task_id,
+        agent=row.agent,
+        status=after.status,
+        kind=row.wait_kind,
+        backoffs=row.backoffs or None,
+    )
+    draft.comment(row.task_id, f"The wait of {row.agent} is over{': try again' * bool(row.backoffs)}")
+    passed = limits_passed(row, draft.timers)
+    if 0 < passed <= draft.timers.wait_notices_max:
+        _tell_of_wait(draft, row, after, _mains(draft), passed)
 
 
 def wait_limit(draft: Draft, row: Assignment) -> None:
@@ -56,17 +68,19 @@ def wait_limit(draft: Draft, row: Assignment) -> None:
     put_assignment(draft, row, after)
     awaited = draft.find_agent(row.wait_who) if row.wait_who and not row.wait_notices else None
     told = [awaited.name] if awaited is not None else _mains(draft)
+    _tell_of_wait(draft, row, after, told, after.wait_notices)
+    if after.exhausted and not row.exhausted:
+        state_exhausted(draft, after, "nobody ended the wait")
+
+
+def _tell_of_wait(draft: Draft, row: Assignment, after: Assignment, told: list[str], notice: int) -> None:
     text = f"{row.agent} has waited too long ({row.wait_kind}) with task {row.task_id}"
     for agent in told:
         draft.notice(agent, row.id, "waited_too_long", text)
     if row.exhausted:
         return  # one remark per change of level, never one per notice
-    draft.fact(
-        after, "waited_too_long", task=row.task_id, agent=row.agent, told=told, notice=after.wait_notices
-    )
+    draft.fact(after, "waited_too_long", task=row.task_id, agent=row.agent, told=told, notice=notice)
     draft.comment(row.task_id, f"{text}; told: {', '.join(told) or 'nobody'}")
-    if after.exhausted:
-        state_exhausted(draft, after, "nobody ended the wait")
 
 
 def state_exhausted(draft: Draft, row: Assignment, why: str) -> None:

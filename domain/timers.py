@@ -6,6 +6,7 @@ from contracts.limits import FAILURES_MAX, SNOOZES_MAX
 
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
+DOUBLINGS_MAX = 20
 
 
 class Timers(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,9 @@ class Timers(Struct, frozen=True, kw_only=True):
     defer_us: int = 15 * MINUTE_US
     wait_limit_us: int = 240 * MINUTE_US
     wait_grace_us: int = MINUTE_US
+    backoff_us: int = MINUTE_US
+    backoff_max_us: int = 30 * MINUTE_US
+    jitter_max_us: int = 30 * SECOND_US
     resume_min_us: int = 5 * MINUTE_US
     repeats_us: tuple[int, ...] = (30 * MINUTE_US, 60 * MINUTE_US, 120 * MINUTE_US)
     unassigned_alarm_us: int = 30 * MINUTE_US
@@ -48,6 +52,10 @@ class Timers(Struct, frozen=True, kw_only=True):
         """Return how long the numbered repeat waits, counted from 1; the last length goes on for ever."""
         lengths = self.repeats_us or (self.ping_interval_us,)
         return lengths[min(number, len(lengths)) - 1]
+
+    def wait_backoff_us(self, number: int) -> int:
+        """Return how long the numbered wait for a rate limit is that names no end, counted from 1."""
+        return min(self.backoff_us << min(number - 1, DOUBLINGS_MAX), self.backoff_max_us)
 
 
 OWN = frozenset(

@@ -149,6 +149,17 @@ class Timers(Struct, frozen=True, kw_only=True, rename=_plain):
     wait_grace_us: Annotated[Duration, Meta(description="How long after the time it named.")] = (
         _USUAL.wait_grace_us
     )
+    backoff_us: Annotated[
+        Duration,
+        Meta(description="How soon a rate limit without a stated end is tried; twice as long each time."),
+    ] = _USUAL.backoff_us
+    backoff_max_us: Annotated[Duration, Meta(description="The longest of these pauses.")] = (
+        _USUAL.backoff_max_us
+    )
+    jitter_max_us: Annotated[
+        Duration,
+        Meta(description="How much longer, by lot, a wait for a rate limit may be: a tenth, at most this."),
+    ] = _USUAL.jitter_max_us
     resume_min_us: Annotated[
         Duration, Meta(description="The least that a clock has left after a snooze or a wait.")
     ] = _USUAL.resume_min_us

@@ -54,7 +54,8 @@ CREATE TABLE agents (
     process_why     TEXT,
     pid             BIGINT,
     stalled         BIGINT NOT NULL DEFAULT 0 CHECK (stalled >= 0),
-    status          TEXT NOT NULL DEFAULT 'offline' CHECK (status IN ('dead_failed_revive', 'dead', 'restarting', 'offline', 'suspect', 'stalled', 'waiting', 'working', 'busy', 'ready'))
+    status          TEXT NOT NULL DEFAULT 'offline' CHECK (status IN ('dead_failed_revive', 'dead', 'restarting', 'offline', 'suspect', 'stalled', 'waiting', 'working', 'busy', 'ready')),
+    asking          BIGINT NOT NULL DEFAULT 0 CHECK (asking >= 0)
 );
 
 CREATE INDEX agents_silent_at ON agents (silent_at, beat_interval_us) WHERE silent_at IS NOT NULL;
@@ -65,6 +66,8 @@ CREATE INDEX agents_able ON agents (name_key) WHERE active AND (leases < capacit
 CREATE INDEX agents_members ON agents (machine)
 WHERE active AND beats = 'required' AND joined_at IS NOT NULL AND left_at IS NULL AND dead_at IS NULL;
 CREATE INDEX agents_suspect_at ON agents (suspect_at, machine, dead_at) WHERE suspect_at IS NOT NULL;
+-- Whom no ping may reach now: few, and known to the pinger without looking at anybody else.
+CREATE INDEX agents_unpinged ON agents (name) WHERE asking > 0 OR paused;
 CREATE INDEX agents_machine ON agents (machine, name_key) WHERE machine IS NOT NULL;
 
 -- Computers whose daemon runs agents and speaks for their processes.
@@ -228,6 +231,7 @@ CREATE TABLE assignments (
     version         BIGINT NOT NULL CHECK (version > 0),
     warn_by         BIGINT,
     stalled         BOOLEAN NOT NULL DEFAULT FALSE,
+    backoffs        BIGINT NOT NULL DEFAULT 0 CHECK (backoffs >= 0),
     CHECK ((status IN ('completed', 'failed')) = (end_reason IS NOT NULL)),
     CHECK ((status IN ('completed', 'failed')) = (ended_at IS NOT NULL))
 );

@@ -28,15 +28,20 @@ UPDATE assignments SET {changes but id, task_id, agent} WHERE id = :id AND versi
 
 -- name: claim_pings -> Assignment
 -- Take the pings that are due; the version keeps any other claimer off what this transaction decides.
+-- Whoever is paused, or waits for a human, is left in peace: what is due goes out once that is over.
 UPDATE assignments SET version = version + 1
 WHERE id IN (
-    SELECT id FROM assignments WHERE ping_at <= :now ORDER BY ping_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
+    SELECT id FROM assignments
+    WHERE ping_at <= :now AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)
+    ORDER BY ping_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
 RETURNING id, ping_at, {columns};
 
 -- name: next_ping_at
 -- When the pinger has to be awake.
-SELECT ping_at FROM assignments WHERE ping_at IS NOT NULL ORDER BY ping_at LIMIT 1;
+SELECT ping_at FROM assignments
+WHERE ping_at IS NOT NULL AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)
+ORDER BY ping_at LIMIT 1;
 
 -- name: mark_restates
 -- The word that was sent last is not the newest: the pinger has to say it again, unless it would say the same.
@@ -116,5 +121,7 @@ SELECT (SELECT count(*) FROM assignments WHERE exhausted AND ended_at IS NULL) A
     (SELECT count(*) FROM assignments WHERE quarantined IS NOT NULL) AS quarantined,
     (SELECT count(*) FROM outbox) AS outbox,
     (SELECT min(created_at) FROM outbox) AS outbox_at,
-    (SELECT min(ping_at) FROM assignments WHERE ping_at IS NOT NULL) AS ping_at,
+    (SELECT min(ping_at) FROM assignments
+        WHERE ping_at IS NOT NULL AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)
+    ) AS ping_at,
     (SELECT min(deadline_at) FROM assignments WHERE deadline_at IS NOT NULL) AS deadline_at;

@@ -124,7 +124,7 @@ def test_a_task_that_nobody_takes_is_tried_again_and_alarmed_once() -> None:
     assert world.tasks[task].alarmed
     assert world.tasks[task].status_why == "nobody eligible: 1 not capable"
     assert world.events("unassigned_too_long") == ["unassigned_too_long"]
-    assert world.remarks("Unassigned") == ["Unassigned for 30 min: 1 not capable"]
+    assert world.remarks("Unassigned") == ["Unassigned for 30 min: nobody eligible: 1 not capable"]
     world.agent("a2", "code")
     world.forward(seconds=30)
     assert (world.tasks[task].agent, world.tasks[task].alarmed) == ("a2", False)

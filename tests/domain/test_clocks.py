@@ -190,7 +190,7 @@ def test_a_wait_from_an_offer_leaves_a_whole_clock() -> None:
 
 
 def test_a_wait_for_the_past_is_over_after_the_grace() -> None:
-    row = apply(a_row("pending"), Wait(on="rate_limit", resume_at=instant(T0)), NOW, TIMERS)
+    row = apply(a_row("pending"), Wait(on="external", resume_at=instant(T0)), NOW, TIMERS)
     assert (minutes(row.resume_at), minutes(row.wait_until)) == (12, 13)
 
 

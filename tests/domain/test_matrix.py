@@ -173,5 +173,5 @@ def test_any_change_ends_a_quarantine_and_sets_the_clocks() -> None:
 
 def test_a_wait_may_name_its_end() -> None:
     at = NOW + 90 * MINUTE_US
-    after = apply(a_row("pending"), messages.Wait(on="rate_limit", resume_at=instant(at)), NOW, TIMERS)
+    after = apply(a_row("pending"), messages.Wait(on="lock", resume_at=instant(at)), NOW, TIMERS)
     assert (after.resume_at, after.wait_until) == (at, at + TIMERS.wait_grace_us)

@@ -207,8 +207,9 @@ class World:
             rows = [row for row in held.values() if row.agent == agent.name]
             states = [row.status for row in rows]
             stalled = sum(row.stalled for row in rows)
-            counted = (len(rows), states.count("acknowledged"), states.count("waiting"), stalled)
-            assert (agent.leases, agent.accepted, agent.waiting, agent.stalled) == counted, agent
+            asking = sum(row.status == "waiting" and row.wait_kind == "human" for row in rows)
+            counted = (len(rows), states.count("acknowledged"), states.count("waiting"), asking, stalled)
+            assert (agent.leases, agent.accepted, agent.waiting, agent.asking, agent.stalled) == counted
             assert (agent.status, agent.status_why) == project(agent)
 
     # --- time ---
@@ -230,7 +231,7 @@ class World:
     def _next(self) -> int | None:
         return min(
             (
-                *(row.ping_at for row in self.assignments.values() if row.ping_at is not None),
+                *(row.ping_at for row in self.pinged_rows().values() if row.ping_at is not None),
                 *(row.deadline_at for row in self.assignments.values() if row.deadline_at is not None),
                 *(task.assign_at for task in self.tasks.values() if task.assign_at is not None),
                 *(agent.silent_at for agent in self.agents.values() if agent.silent_at is not None),
@@ -246,15 +247,26 @@ class World:
 
     def _turn(self) -> None:
         """Do once what pinger, escalator, assigner and monitor find due."""
-        self.claim(self.assignments, "ping_at", pinging.ping)
+        self.claim(self.assignments, "ping_at", pinging.ping, self.pinged_rows())
         self.claim(self.assignments, "deadline_at", escalation.deadline)
         self.claim(self.tasks, "assign_at", assigning.assign_due)
         self.claim(self.agents, "silent_at", partial(silence.judge, silent=SILENT))
         self.claim(self.machines, "silent_at", daemons.silent)
         self.claim(self.brakes, "look_at", partial(brakes.judge, silent=SILENT))
 
-    def claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
-        for key, row in list(rows.items()):
+    def pinged_rows(self) -> dict[int, Assignment]:
+        """Return the leases that may be pinged now: as the claim's query says."""
+        left = {agent.name for agent in self.agents.values() if agent.asking or agent.paused}
+        return {key: row for key, row in self.assignments.items() if row.agent not in left}
+
+    def claim(
+        self,
+        rows: dict[Any, Any],
+        column: str,
+        decide: Callable[..., Changes],
+        among: Mapping[Any, Any] | None = None,
+    ) -> None:
+        for key, row in list((rows if among is None else among).items()):
             at = getattr(row, column)
             if at is not None and at <= self.now:
                 rows[key] = structs.replace(row, version=row.version + 1)

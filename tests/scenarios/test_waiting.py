@@ -1,13 +1,13 @@
 """Typed waits: no pings meanwhile, a limit that tells who is waited for, a time to go on by itself."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
 from tests.support.world import World
 
 
-@pytest.mark.parametrize("on", ["human", "lock", "peer", "rate_limit", "external"])
+@pytest.mark.parametrize("on", ["human", "lock", "peer", "external"])
 async def test_who_waits_is_not_pinged(world: World, on: str) -> None:
     task, lease = await world.given("a1")
     await world.says("a1", "wait", lease, on=on, reason="see the log")
@@ -26,14 +26,62 @@ async def test_a_named_time_ends_the_wait_once(world: World) -> None:
     await world.says("a1", "ack", lease)
     await world.forward(minutes=5)
     await world.says("a1", "wait", lease, on="rate_limit", resume_at="2027-01-15T09:35:00Z")
-    await world.forward(minutes=90)
-    assert (await world.lease(task)).status == "waiting"  # a minute of grace
-    await world.forward(minutes=1)
+    reset = datetime.fromisoformat("2027-01-15T09:35:00Z")
+    waiting = await world.lease(task)
+    assert waiting.wait_until is not None
+    assert reset <= waiting.wait_until <= reset + timedelta(seconds=30)
+    await world.forward(minutes=89.9)
+    assert (await world.lease(task)).status == "waiting"
+    await world.forward(minutes=0.7)
     back = await world.lease(task)
     assert (back.id, back.status) == (lease.id, "acknowledged")
-    assert back.progress_by == datetime.fromisoformat("2027-01-15T10:01:00Z")  # the 25 minutes that were left
-    assert world.pinged("a1") == [0, 96]
+    assert back.progress_by == waiting.wait_until + timedelta(minutes=25)  # what was left
+    first, again = world.pinged("a1")
+    assert (first, 95 <= again <= 95.5) == (0, True)
     assert len(world.events("wait_ended", lease.id)) == 1
+    assert world.rows("SELECT count(*) FROM escalations") == [(0,)]  # nothing of its budget is used
+    me = await world.who("a1")
+    assert (me.status, me.leases, me.dead_at) == ("working", 1, None)
+    assert world.rows("SELECT failures FROM agents WHERE name = 'a1'") == [(0,)]
+
+
+async def test_without_a_named_time_it_is_asked_to_try_again_after_longer_and_longer(world: World) -> None:
+    task, lease = await world.given("a1")
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        await world.says("a1", "wait", lease, on="rate_limit")
+        waiting = await world.lease(task)
+        assert (waiting.status, waiting.resume_at) == ("waiting", None)  # nobody has named an end
+        before = world.minute
+        await world.forward(minutes=pause + 0.5)
+        assert before + pause <= world.pinged("a1")[-1] <= before + pause + 0.5
+        assert (await world.lease(task)).status == "acknowledged"
+    assert len(world.pinged("a1")) == 8
+    assert world.on("notice.") == []
+    await world.says("a1", "progress", lease, note="through")
+    await world.says("a1", "wait", lease, on="rate_limit")
+    await world.forward(minutes=1.2)
+    assert (await world.lease(task)).status == "acknowledged"  # it begins with a minute again
+
+
+async def test_no_ping_is_sent_to_whoever_waits_for_a_human(world: World) -> None:
+    """A permission prompt: typed text would answer it. Operators are told once, and nothing is typed."""
+    await world.agent("a1", capacity=2)
+    first, second = await world.task("one"), await world.task("two")
+    for task in (first, second):
+        await world.says("a1", "ack", await world.lease(task))
+    blocked = await world.lease(first)
+    await world.says("a1", "wait", blocked, on="human", who="carol", reason="may I delete it?")
+    (told,) = world.events("waiting", blocked.id)
+    assert (told["data"]["kind"], told["data"]["who"]) == ("human", "carol")
+    await world.forward(minutes=25)
+    assert world.pinged("a1") == [0, 0]
+    other = await world.task("three")
+    assert (await world.lease(other)).agent == "Ruto"
+    assert (await world.operator("system.status")).ping_lag_s == 0  # what waits on purpose is not late
+    await world.says("a1", "resume", blocked)
+    await world.settle()
+    assert world.pinged("a1", await world.lease(second)) == [0, 25]
+    assert len(world.events("waiting", blocked.id)) == 1
 
 
 async def test_the_limit_tells_who_is_waited_for_then_main_and_then_flags(world: World) -> None:

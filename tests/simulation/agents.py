@@ -10,6 +10,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from bus.api import Bus, BusError, Incoming
+from contracts.codec import instant
 from contracts.messages import Outcome, Ping, Withdrawn
 from contracts.views import SyncView
 from tests.simulation.client import Client, told
@@ -170,6 +171,10 @@ class Agent(Client):
             case "snooze":
                 return {"minutes": self.dice.randint(1, 12)}
             case "wait":
-                return {"on": self.dice.choice(("human", "lock", "rate_limit"))}
+                on = self.dice.choice(("human", "lock", "peer", "rate_limit", "rate_limit"))
+                if on == "rate_limit" and self.dice.random() < 0.5:
+                    reset_us = self.clock.now() + round(self.dice.uniform(-2, 20) * 1e6)
+                    return {"on": on, "resume_at": instant(reset_us).isoformat()}
+                return {"on": on, "who": "Ruto"} if on == "peer" else {"on": on}
             case _:
                 return {}

@@ -20,6 +20,7 @@ STALE_US: Final = 15 * TICK_US  # the relay sweeps what is older than ten second
 ENDS: Final = frozenset(
     {"completed", "failed", "declined", "released", "cancelled", "superseded", "timed_out", "lost"}
 )
+TURNS: Final = frozenset({"waiting", "resumed", "wait_ended"})
 ASKED_FOR: Final = frozenset({"ack", "progress", "complete", "wait", "snooze", "decline", "release", "fail"})
 
 
@@ -127,9 +128,11 @@ def one_successor(seen: Evidence) -> Iterator[str]:
 def nothing_is_late(seen: Evidence) -> Iterator[str]:
     """I3: in the quiet at the end no clock has been due for longer than two ticks and a second."""
     limit = seen.now - LATE_US
+    in_peace = {agent["name"] for agent in seen.tables["agents"] if agent["asking"] or agent["paused"]}
     for row in seen.tables["assignments"]:
         for clock in ("ping_at", "deadline_at"):
-            if row[clock] is not None and row[clock] < limit:
+            held = clock == "ping_at" and row["agent"] in in_peace
+            if row[clock] is not None and row[clock] < limit and not held:
                 yield f"{clock} of assignment {row['id']} is due for {(seen.now - row[clock]) / 1e6:.1f} s"
             if row[clock] is not None and row[clock] > seen.now + FAR_US:
                 yield f"{clock} of assignment {row['id']} is {(row[clock] - seen.now) / 1e6:.0f} s away"
@@ -287,6 +290,22 @@ def outages_count_against_nobody(seen: Evidence) -> Iterator[str]:
             )
 
 
+def who_asks_a_human_is_left_in_peace(seen: Evidence) -> Iterator[str]:
+    """No ping is made for an agent while any of its assignments waits for a human."""
+    waits: dict[str, list[tuple[int, int]]] = {}
+    for number, row in seen.assignments.items():
+        facts = [
+            fact for fact in seen.facts("assignment", number) if fact.event in TURNS or fact.event in ENDS
+        ]
+        for fact, after in pairwise((*facts, None)):
+            if fact is not None and fact.event == "waiting" and said_by(fact.data).get("kind") == "human":
+                until = seen.now if after is None else after.at
+                waits.setdefault(row["agent"], []).append((fact.at, until))
+    for ping in seen.tables["pings"]:
+        if any(since < ping["sent_at"] < until for since, until in waits.get(ping["agent"], ())):
+            yield f"{ping['agent']} was pinged about {ping['assignment_id']} while it waited for a human"
+
+
 def nobody_alive_is_suspected(seen: Evidence) -> Iterator[str]:
     """I9: in the quiet at the end whoever beats is not suspected."""
     for agent in seen.tables["agents"]:
@@ -333,6 +352,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     outbox_is_empty,
     nobody_is_robbed,
     outages_count_against_nobody,
+    who_asks_a_human_is_left_in_peace,
     nobody_alive_is_suspected,
     no_poison,
     statuses_are_legal,

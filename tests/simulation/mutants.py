@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 Request = Fetch | Write | Mark
 Perform = Callable[[sqlite3.Connection, Request], Any]
 NEVER_US: Final = 2**62
+LEFT_IN_PEACE: Final = " AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)"
 BETWEEN_S: Final = 0.2  # how long a careless await inside a transaction leaves the door open
 
 
@@ -93,6 +94,14 @@ def _any_version(perform: Perform, connection: sqlite3.Connection, request: Requ
         if before != request.query.text:
             connection.executemany(f"{before} AND ? > 0", request.rows)
             return len(request.rows)
+    return perform(connection, request)
+
+
+def _pinged_at_prompts(perform: Perform, connection: sqlite3.Connection, request: Request) -> Any:
+    """Ping whoever waits for a human as if it were anybody."""
+    if isinstance(request, Fetch) and request.query.name in ("claim_pings", "next_ping_at"):
+        text = request.query.text.replace(LEFT_IN_PEACE, "")
+        request = Fetch(structs.replace(request.query, text=text), request.params)
     return perform(connection, request)
 
 
@@ -369,6 +378,11 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "lease_kept",
         "an agent's count of leases never falls",
         (_patch(domain.leases, "put_agent", _lease_kept),),
+    ),
+    Mutant(
+        "pinged_at_prompts",
+        "an agent that waits for a human is pinged",
+        (_statements(_pinged_at_prompts),),
     ),
     Mutant(
         "holds_ignored",

@@ -43,7 +43,10 @@ PLANS = {
     "update_post": ["SEARCH outbox USING INTEGER PRIMARY KEY"],
     "delete_post": ["SEARCH outbox USING INTEGER PRIMARY KEY"],
     "ping_published": ["SEARCH pings USING INDEX sqlite_autoindex_pings_1 (assignment_id=? AND attempt=?)"],
-    "claim_pings": ["SEARCH assignments USING COVERING INDEX assignments_ping_at (ping_at<?)"],
+    "claim_pings": [
+        "SEARCH assignments USING INDEX assignments_ping_at (ping_at<?)",
+        "SCAN agents USING INDEX agents_unpinged",  # that is: exactly those who may not be pinged
+    ],
     "claim_deadlines": ["SEARCH assignments USING COVERING INDEX assignments_deadline_at (deadline_at<?)"],
     "claim_assignable": ["SEARCH tasks USING COVERING INDEX tasks_assign_at (assign_at<?)", SORTED],
     "claim_restates": ["SEARCH assignments USING COVERING INDEX assignments_restate_at (restate_at<?)"],
@@ -51,7 +54,7 @@ PLANS = {
     "mark_restates": ["SEARCH assignments USING INTEGER PRIMARY KEY"],
     "published_pings": ["SEARCH p USING INDEX sqlite_autoindex_pings_1 (assignment_id=? AND attempt=?)"],
     "claim_silent": ["SEARCH agents USING COVERING INDEX agents_silent_at (silent_at<?)"],
-    "next_ping_at": ["SEARCH assignments USING COVERING INDEX assignments_ping_at (ping_at>?)"],
+    "next_ping_at": ["SEARCH assignments USING INDEX assignments_ping_at (ping_at>?)"],
     "next_deadline_at": ["SEARCH assignments USING COVERING INDEX assignments_deadline_at (deadline_at>?)"],
     "next_assign_at": ["SEARCH tasks USING COVERING INDEX tasks_assign_at (assign_at>?)"],
     "next_silent_at": ["SEARCH agents USING COVERING INDEX agents_silent_at (silent_at>?)"],
@@ -104,7 +107,7 @@ PLANS = {
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
     r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest"
-    r"|agents USING INDEX agents_able|brakes USING INDEX brakes_open|processes USING COVERING)\b"
+    r"|agents USING INDEX agents_(able|unpinged)|brakes USING INDEX brakes_open|processes USING COVERING)\b"
 )
 SMALL = {"tally_assignments"}  # reads the open assignments, at an operator's word
 
