@@ -56,7 +56,8 @@ class Terminal:
                     self._more.clear()
                     await self._more.wait()
         except TimeoutError:
-            raise AssertionError("\n".join(["this is on the screen:", *self.lines])) from None
+            shown = "\n".join(self.lines) or self.raw
+            raise AssertionError(f"this is on the screen: {shown}") from None
         return self.lines
 
     async def says(self, condition: Callable[[str], object]) -> None:
