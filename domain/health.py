@@ -70,7 +70,7 @@ def fleet(
         for machine in machines
         if not machine.connected and machine.left_at is None
     ]
-    said += [(agent.name, _died(agent, now), f"rollcall agent show {agent.name}") for agent in dead]
+    said += [(agent.name, _died(agent, now), _revive(agent)) for agent in dead]
     if figures.exhausted:
         why = f"{figures.exhausted} asked in vain to the end of the policy"
         said.append(("exhausted", why, "rollcall task ls"))
@@ -91,6 +91,10 @@ def _braked(brake: Brake, now: int) -> str:
 
 def _on(machine: Machine) -> str:
     return f"rollcall machine show {machine.name}   (there: rollcall daemon)"
+
+
+def _revive(agent: Agent) -> str:
+    return f"rollcall agent {'start' if agent.machine else 'show'} {agent.name}"
 
 
 def _died(agent: Agent, now: int) -> str:

@@ -124,7 +124,7 @@ FINDINGS: Final = (
         name="builder-2",
         severity="warning",
         detail="dead_failed_revive since 42 min: 3 exits in 5 min",
-        fix="rollcall agent show builder-2",
+        fix="rollcall agent start builder-2",
     ),
 )
 _STATUS: Final[dict[str, Any]] = {

@@ -116,7 +116,7 @@ def _troubles(fleet: Fleet, now: datetime) -> Iterator[tuple[str, str, str]]:
             yield clean(name), detail, clean(str(alarm.get("fix")))
     for found in array_of(fleet.counts.get("findings") or []):
         row = object_of(found)
-        about_agent = str(row.get("fix", "")).startswith("rollcall agent show")
+        about_agent = str(row.get("fix", "")).startswith("rollcall agent ")
         if str(row.get("name")) not in named and not about_agent:
             yield clean(str(row.get("name"))), clean(str(row.get("detail"))), clean(str(row.get("fix")))
 

@@ -1,11 +1,13 @@
 """`rollcall doctor`: what it says, as text of 80 columns and as JSON, and with which exit code."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import click
 import msgspec
 import pytest
 
@@ -14,6 +16,7 @@ from contracts.messages import Vital
 from contracts.operations.system import Finding
 from contracts.work import Stamp
 from rollcall.cli.findings import lines
+from rollcall.cli.root import root
 from rollcall.clock import SystemClock
 from store.open import open_store
 from tests.cli.conftest import Bus, Command
@@ -168,3 +171,18 @@ async def test_without_a_store_here_the_monitor_is_asked(rollcall: Command, bus:
 
 
 AT = "2026-01-31T12:00:00Z"
+
+
+FIXES = re.compile(r"\brollcall ([a-z]+)((?: [a-z]+)?)")
+
+
+@pytest.mark.parametrize("source", ["domain/health.py", "rollcall/doctor.py", "docs/operating.md"])
+def test_every_command_that_is_named_exists(source: str) -> None:
+    text = (Path(__file__).parents[2] / source).read_text("utf-8")
+    named = FIXES.findall(re.sub(r"\{'start' if .* else 'show'\}", "start", text))
+    assert named
+    for word, more in named:
+        command = root.get_command(None, word)  # type: ignore[arg-type] # the list is the same everywhere
+        if isinstance(command, click.Group) and more:
+            command = command.commands.get(more.strip())
+        assert command is not None, f"rollcall {word}{more}"

@@ -211,6 +211,10 @@ def test_what_the_fleet_needs_is_never_an_error() -> None:
     ]
     assert {row.severity for row in rows} == {"warning"}
     assert needs() == ()
+    on = structs.replace(dead, machine="host1", status="dead_failed_revive", dead_why=None)
+    assert [(row.detail, row.fix) for row in needs(dead=[on])] == [
+        ("dead_failed_revive since 2 min: registered", "rollcall agent start ann")
+    ]
 
 
 def test_a_round_is_good_without_errors_only() -> None:
