@@ -189,16 +189,16 @@ def test_what_the_fleet_needs_is_never_an_error() -> None:
         frozen=frozen,
     )
     assert [(row.name, row.detail, row.fix) for row in rows] == [
-        ("frozen", "operator:olga froze everything 60 s ago: upgrade", "rollcall thaw"),
+        ("frozen", "operator:olga froze everything 60 s ago: upgrade", ""),
         (
             "brake",
             "5 of 8 of the fleet fell silent together 4 min ago: nobody is declared dead",
-            "rollcall agent ls",
+            "rollcall presence release fleet",
         ),
         (
             "brake",
             "5 of 8 of machine host1 fell silent together 4 min ago: one after the other is declared dead",
-            "rollcall agent ls",
+            "rollcall presence release machine:host1",
         ),
         (
             "host1",
