@@ -12,7 +12,8 @@ from bench.lateness import LEAD_US
 from bench.seed import HOUR_US, leases, missed, now_us
 from bench.stage import UNCAPPED, Stage, fleet, member, stage
 from bus.duties import TICK_S
-from rollcall.settings import SERVICES, Limits
+from rollcall.settings import Limits
+from rollcall.wiring import OWNERS
 
 AGENTS = 1_000
 DEFAULT = Limits()
@@ -52,7 +53,7 @@ async def lateness(standing: int, per_second: int, count: int, cap: int) -> list
     step_us = 1e6 / per_second
     async with stage("full", structs.replace(UNCAPPED, steps_per_second=cap)) as on:
         leases(on.path, standing, agents=min(AGENTS, count))
-        async with member(on, *SERVICES) as services:
+        async with member(on, *OWNERS) as services:
             first_us = now_us() + LEAD_US
             missed(on.path, count, first_us=first_us, step_us=step_us)
             seen = await stepped(on, count, (LEAD_US + count * step_us) / 1e6 + GIVE_UP_S)
@@ -110,7 +111,7 @@ async def caught_up(count: int) -> tuple[float, int]:
         down_at = now_us() - DOWN_US
         missed(on.path, count, first_us=down_at, step_us=DOWN_US / count / 2, pinged_at=down_at)
         started = now_us()
-        async with member(on, *SERVICES) as services, asyncio.timeout(NO_HOPE_S):
+        async with member(on, *OWNERS) as services, asyncio.timeout(NO_HOPE_S):
             while on.ask(PINGED.format(count=count)) < count:  # noqa: ASYNC110 - another process commits
                 await asyncio.sleep(0.02)
             ended = now_us()

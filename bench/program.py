@@ -52,7 +52,7 @@ async def up(state: Path) -> AsyncIterator[Up]:
         "up",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=own | {"ROLLCALL_STATE_DIR": str(state)},
+        env=own | {"ROLLCALL_STATE_DIR": str(state), "ROLLCALL_HTTP__PORT": "0"},
     )
     try:
         assert process.stdout is not None  # noqa: S101 - for the type checkers

@@ -6,6 +6,7 @@ does the connection go. What could not be published by then stands in the store.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -113,6 +114,7 @@ class Runtime:
         self._doors: list[Subscription | MicroService] = []
         self._bells: list[Callable[[], None]] = []
         self._published = anyio.Event()
+        self._fronts: dict[str, Callable[[anyio.Event], Awaitable[None]]] = {}
 
     async def run(self, stop: anyio.Event, *, ready: Callable[[], None] | None = None) -> None:
         """Run until `stop` is set; returns when everything taken in is finished, or after ten seconds."""
@@ -139,6 +141,8 @@ class Runtime:
                 log.info("runtime.ready", services=[service.name for service in self.services])
                 if ready is not None:
                     ready()
+                for name, front in self._fronts.items():
+                    loops.start_soon(supervisor.keep, name, front)
                 await stop.wait()
                 loops.cancel_scope.deadline = anyio.current_time() + STOP_S
                 self._ring_all()
@@ -219,6 +223,8 @@ class Runtime:
             errand = ChoreLoop(chore, self.context)
             self.vitals.add(name, errand.gauge)
             loops.start_soon(supervisor.keep, f"{name}.{chore.name}", errand.run)
+        for front in service.fronts:
+            self._fronts[f"{name}.{front.name}"] = partial(front.run, self.context)
         wake = f"{self.ports.root}.{subjects.wake(name)}"
         self._doors.append(await self.ports.bus.subscribe(wake, lambda _: self.ring(name)))
 

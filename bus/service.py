@@ -17,6 +17,8 @@ from contracts.ledger import Ledger
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
 
 if TYPE_CHECKING:
+    import anyio
+
     from bus.api import Bus, Clock
     from bus.outbox import Outbox
     from bus.pulse import Pulse
@@ -125,6 +127,13 @@ class Chore(Struct, frozen=True, kw_only=True):
     run: Callable[[Context, int], Awaitable[None]]
 
 
+class Front(Struct, frozen=True, kw_only=True):
+    """A door of another kind, opened when the process is ready; it runs until `stop`."""
+
+    name: str
+    run: Callable[[Context, anyio.Event], Awaitable[None]]
+
+
 class Service(Protocol):
     """An actor: a name and what it declares."""
 
@@ -156,4 +165,9 @@ class Service(Protocol):
     @property
     def chores(self) -> Sequence[Chore]:
         """What it does every so often."""
+        ...
+
+    @property
+    def fronts(self) -> Sequence[Front]:
+        """The doors that are not the bus's."""
         ...

@@ -69,6 +69,36 @@ class TooLargeError(RollcallError):
     code, status = "too_large", 413
 
 
+class UnauthorizedError(RollcallError):
+    """Who asks is not known: a token is missing, wrong, expired or revoked."""
+
+    code, status = "unauthorized", 401
+
+
+class MethodNotAllowedError(RollcallError):
+    """This path does not know the method."""
+
+    code, status = "method_not_allowed", 405
+
+
+class NotAcceptableError(RollcallError):
+    """What is asked for is not what is spoken here: answers are JSON."""
+
+    code, status = "not_acceptable", 406
+
+
+class UnsupportedMediaError(RollcallError):
+    """The body is not what is spoken here: bodies are JSON."""
+
+    code, status = "unsupported_media", 415
+
+
+class MisdirectedError(RollcallError):
+    """This host is not served here."""
+
+    code, status = "misdirected", 421
+
+
 class ForbiddenError(RollcallError):
     """This identity may not do that."""
 

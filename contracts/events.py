@@ -28,12 +28,14 @@ def event_id(row: AuditRow) -> str:
     return f"evt:{row.incarnation}:{row.seq}"
 
 
-def event_post(row: AuditRow) -> Post:
-    """Return the outbox row that publishes an audit row."""
-    at, at_text = _times(row.at)
-    # JSON already, by the same encoder; what is empty is left out
-    data: Any = {} if row.data == b"{}" else msgspec.Raw(row.data)
-    what = Event(
+def event_of(row: AuditRow) -> Event:
+    """Return an audit row as readers see it: the same as the event on the bus."""
+    data: dict[str, Any] = msgspec.json.decode(row.data)
+    return _event(row, instant(row.at), data)
+
+
+def _event(row: AuditRow, at: datetime, data: Any) -> Event:
+    return Event(
         seq=row.seq,
         at=at,
         actor=row.actor,
@@ -45,6 +47,14 @@ def event_post(row: AuditRow) -> Post:
         cause=row.cause,
         data=data,
     )
+
+
+def event_post(row: AuditRow) -> Post:
+    """Return the outbox row that publishes an audit row."""
+    at, at_text = _times(row.at)
+    # JSON already, by the same encoder; what is empty is left out
+    data: Any = {} if row.data == b"{}" else msgspec.Raw(row.data)
+    what = _event(row, at, data)
     identity = event_id(row)
     headers = (
         _VERSION,

@@ -25,6 +25,7 @@ from contracts.records import (
     StepRow,
     Task,
 )
+from contracts.tokens import TokenRow
 
 
 class Post(Struct, frozen=True, kw_only=True, gc=False):
@@ -78,6 +79,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     pings: tuple[PingRow, ...] = ()
     comments: tuple[Comment, ...] = ()
     notices: tuple[NoticeRow, ...] = ()
+    tokens: tuple[TokenRow, ...] = ()  # as they are from now on
     dependencies: tuple[tuple[int, int], ...] = ()  # (task, depends on)
     facts: tuple[Fact, ...] = ()
     posts: tuple[Post, ...] = ()

@@ -21,6 +21,7 @@ from contracts.operations.tasks import (
     AddParams,
     CancelParams,
     CommentParams,
+    HistoryResult,
     ImportParams,
     ImportResult,
     ListResult,
@@ -250,6 +251,14 @@ def listed(rows: Sequence[Task], limit: int) -> ListResult:
     """Return a page of tasks; a full one may have a next."""
     items = tuple(view_of(row, TaskView) for row in rows)
     return ListResult(items=items, next=rows[-1].id if len(rows) >= limit else None)
+
+
+def history(view: View, task_id: int, rows: Sequence[Assignment], limit: int) -> HistoryResult:
+    """Return a page of who has had a task; a full one may have a next."""
+    if task_id not in view.tasks:
+        raise NotFoundError(f"there is no task {task_id}")
+    items = tuple(view_of(row, AssignmentView) for row in rows)
+    return HistoryResult(items=items, next=rows[-1].id if len(rows) >= limit else None)
 
 
 def shown(

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from rollcall.settings import Settings, parse_duration
 from rollcall.settings_inherited import Found, from_others, from_seed, variable
-from rollcall.settings_keys import KEYS, SECTIONS, Key, masked, text
+from rollcall.settings_keys import KEYS, SECTIONS, Key, hidden, masked, text
 
 FILE: Final = "rollcall.toml"
 FILE_BYTES_MAX: Final = 256 * 1024
@@ -125,7 +125,7 @@ def _from_flags(flags: Mapping[str, str]) -> Iterator[Found]:
     for key, value in flags.items():
         if key not in KEYS:
             raise ConfigError(f"unknown key {key[:80]!r}{_meant(key, list(KEYS))}")
-        if KEYS[key].kind == "secret" and masked(value) != value:
+        if KEYS[key].kind == "secret" and hidden(value) != value:
             names = f"{variable(key)} or {variable(key)}_FILE"
             raise ConfigError(f"{key}: everybody on this machine can read a command line: use {names}")
         yield key, value, "flag"
@@ -149,7 +149,8 @@ def _converted(key: Key, value: Any, origin: str) -> Any:
             _counted(key, value), key.type, strict=not isinstance(value, str), dec_hook=_path
         )
     except (msgspec.ValidationError, ValueError, TypeError) as error:
-        written = masked(str(value)).encode("unicode_escape").decode()[:120]  # it stays one line
+        said = hidden(str(value)) if key.kind == "secret" else masked(str(value))
+        written = said.encode("unicode_escape").decode()[:120]  # it stays one line
         raise ConfigError(f"{origin}: {key.name} = {written!r} is not allowed: {key.form}") from error
 
 

@@ -8,6 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from contracts.codec import encode
 from rollcall import (
     generate_cli,
     generate_operations,
@@ -16,6 +19,7 @@ from rollcall import (
     generate_shell,
 )
 from rollcall.generate_vectors import vectors
+from services.gateway import openapi
 
 ROOT: Final = Path(__file__).parents[1]
 VECTORS: Final = "contracts/vectors"
@@ -32,6 +36,7 @@ def files() -> Iterator[tuple[str, str]]:
     """Yield the path and text of every generated file."""
     for path, page in PAGES.items():
         yield path, page()
+    yield "docs/openapi.json", msgspec.json.format(encode(openapi.document()), indent=1).decode() + "\n"
     if find_spec("domain.machines"):
         yield "docs/machines.md", import_module("domain.machines").document()
     for name, text in vectors():

@@ -25,7 +25,8 @@ from contracts import subjects
 from contracts.errors import all_errors
 from contracts.limits import WAITING_MAX
 from contracts.operations import ALL, Operation
-from contracts.operations.registry import PRIORITIES
+from contracts.operations.access import ACCESS
+from contracts.operations.registry import API, PRIORITIES
 
 _INTRODUCTION: Final = """\
 # Operations
@@ -74,6 +75,8 @@ def _operation(operation: Operation) -> Iterator[str]:
     what = "query" if operation.query else "command"
     yield f"## `{operation.name}`\n\n{operation.summary}\n"
     yield f"- subject: `{subject(operation)}` ({what}, answered by {operation.owner})"
+    yield f"- over HTTP: {', '.join(f'`{route.method} {API}{route.path}`' for route in operation.routes)}"
+    yield f"- tokens that may: {_roles(operation)}"
     yield f"- priority: `{operation.priority}`"
     if operation.scope != "machine":
         yield f"- at the command line: `rollcall {operation.command}`"
@@ -81,6 +84,12 @@ def _operation(operation: Operation) -> Iterator[str]:
     yield from _fields("parameter", operation.params)
     yield from _fields("result", operation.result)
     yield ""
+
+
+def _roles(operation: Operation) -> str:
+    whose = {"own": "its own", "any": "all"}
+    row = ACCESS.get(operation.name, {})
+    return ", ".join(f"{role} ({whose[reach]})" for role, reach in row.items()) or "none"
 
 
 def _fields(word: str, struct: type[Struct]) -> Iterator[str]:

@@ -85,11 +85,33 @@ WebUrl = Annotated[
         extra={"form": "an address such as https://watch.example/ping/rollcall", "kind": "secret"},
     ),
 ]
-ServiceName = Literal["assigner", "pinger", "escalator", "monitor", "cleanup", "relay"]
+ServiceName = Literal["assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "gateway"]
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 Names = Annotated[
     tuple[ServiceName, ...],
     Meta(max_length=64, extra={"form": f"a list of {', '.join(SERVICES)}", "kind": "names"}),
+]
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Za-z.:-]{1,253}\Z",
+        extra={"form": "an address or a name, such as 127.0.0.1 or 0.0.0.0"},
+    ),
+]
+HostNames = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9A-Za-z.:-]{1,253}(, ?[0-9A-Za-z.:-]{1,253})*)?\Z",
+        max_length=4_000,
+        extra={"form": "names or addresses, with commas between them"},
+    ),
+]
+HttpToken = Annotated[
+    str,
+    Meta(
+        pattern=r"^([!-~]{16,512})?\Z",
+        extra={"form": "at least 16 letters, digits and signs, without spaces", "kind": "secret"},
+    ),
 ]
 Factor = Annotated[float, Meta(gt=0, le=1_000, extra={"form": "a number above 0, at most 1000"})]
 Rate = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -255,6 +277,28 @@ class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
     )
 
 
+class Http(Struct, frozen=True, kw_only=True):
+    """The door for what has no client of the bus."""
+
+    host: Annotated[
+        Host, Meta(description="Where it listens. Beyond this machine only with a certificate.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="Its port; 0 takes any that is free.")] = 7_466
+    names: Annotated[
+        HostNames, Meta(description="Names under which it may be asked, beside localhost; with commas.")
+    ] = ""
+    certificate: Annotated[Path | None, Meta(description="File with its TLS certificate.")] = None
+    key: Annotated[Path | None, Meta(description="File with the key of the certificate.")] = None
+    token: Annotated[
+        HttpToken, Meta(description="A token of scope admin, beside those of `rollcall token`. Empty: none.")
+    ] = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in {"127.0.0.1", "::1", "localhost"}
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -292,6 +336,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     services: Services = Services()
     watch: Watch = Watch()
     retention: Retention = Retention()
+    http: Http = Http()
     log: Log = Log()
 
     @property
@@ -303,6 +348,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def doors_dir(self) -> Path:
         """Where `rollcall up` has the sockets of the agents."""
         return self.state_dir / "agents"
+
+    @property
+    def http_file(self) -> Path:
+        """Where the gateway leaves its address."""
+        return self.state_dir / "http.url"
 
     @property
     def store_path(self) -> Path:

@@ -14,8 +14,7 @@ MINUTES: Final = {
 }
 UNUSED: Final = {
     "WORKER_INTERVAL_SECONDS": "is not used: due work is found by its time, within a second",
-    "API_AUTH_TOKEN": "is not used yet: there is no HTTP door so far",
-    "API_BASE_URL": "is not used yet: there is no HTTP door so far",
+    "API_BASE_URL": "is not used: the address is that of http.host and http.port",
     "REDIS_HOST": "is not used at all: the bus is NATS",
 }
 
@@ -39,6 +38,8 @@ def from_seed(environ: Mapping[str, str]) -> tuple[list[Found], list[str]]:
             found.append((key, f"{environ[name].strip()}m", name))
     if environ.get("DATABASE_URL", "").startswith("sqlite:///"):  # any other is another program's
         found.append(("store.url", environ["DATABASE_URL"], "DATABASE_URL"))
+    if token := environ.get("API_AUTH_TOKEN"):
+        found.append(("http.token", token, "API_AUTH_TOKEN"))
     if (attempts := environ.get("MAX_ESCALATION_ATTEMPTS", "")).isascii() and attempts.isdigit():
         found.append(("timers.repeats", _repeats(int(attempts)), "MAX_ESCALATION_ATTEMPTS"))
     warnings += [f"{name} is an old name: write {key} (or {variable(key)})" for key, _, name in found]

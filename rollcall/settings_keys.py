@@ -38,7 +38,7 @@ def text(key: Key, value: Any) -> str:
         case "names":
             return ", ".join(value)
         case "secret":
-            return masked(value)
+            return hidden(value)
         case _:
             return "" if value is None else str(value)
 
@@ -46,6 +46,11 @@ def text(key: Key, value: Any) -> str:
 def masked(value: str) -> str:
     """Return an address without the name and password in it, and a web address without its path."""
     return _WEB_PATH.sub(r"\1***", _PASSWORD.sub(r"\1***@", value))
+
+
+def hidden(value: str) -> str:
+    """Return what may be shown of a secret: of an address all but the password, of anything else nothing."""
+    return masked(value) if "://" in value or not value else "***"
 
 
 def _keys(struct: StructType, prefix: str = "", attribute: str = "") -> Iterator[Key]:

@@ -17,7 +17,7 @@ from bus.embedded import EmbeddedServer
 from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import SERVICES, Settings
-from rollcall.wiring import runtime
+from rollcall.wiring import check_http, runtime
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,11 @@ DOWN_S = 25.0
 
 
 def up(settings: Settings) -> int:
-    """Run the bus and all services until SIGTERM or SIGINT; return the exit code."""
+    """Run the bus and all services until SIGTERM or SIGINT; return the exit code.
+
+    Raises ConfigError where the gateway may not listen.
+    """
+    check_http(settings)
     return anyio.run(_up, settings)
 
 

@@ -2,8 +2,10 @@
 
 import os
 import secrets
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from bus import streams
@@ -12,19 +14,24 @@ from bus.api import BusUnavailable
 from bus.client import Access
 from bus.nats import NatsBus
 from bus.service import Service
+from contracts import tokens
 from contracts.work import Stamp
 from domain.timers import Timers
 from rollcall.clock import SystemClock
-from rollcall.settings import Settings
+from rollcall.config import ConfigError
+from rollcall.settings import SERVICES, Settings
 from rollcall.watching import chores
 from services.assigner import Assigner
 from services.cleanup import Cleanup, Retention
 from services.escalator import Escalator
+from services.gateway import Gateway, Listening
 from services.monitor import Monitor
 from services.pinger import Pinger
 from services.relay import Relay
 from store.open import open_store
 from store.sqlite import SqliteStore
+
+OWNERS: tuple[str, ...] = tuple(name for name in SERVICES if name != "gateway")
 
 
 def timers(settings: Settings) -> Timers:
@@ -73,8 +80,49 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected),
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
+        "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]
+
+
+def gateway(settings: Settings) -> Gateway:
+    """Return the door over HTTP; it answers queries as their owners do."""
+    http = settings.http
+    owners = services(OWNERS, settings)
+    reads = {
+        endpoint.operation.name: endpoint.unit
+        for owner in owners
+        for endpoint in owner.endpoints
+        if endpoint.operation.query and endpoint.unit is not None
+    }
+    listening = Listening(
+        host=http.host,
+        port=http.port,
+        certificate=http.certificate,
+        key=http.key,
+        names=tuple(filter(None, map(str.strip, http.names.split(",")))),
+        fixed=tokens.digest(http.token) if http.token else "",
+    )
+    return Gateway(listening=listening, reads=reads, opened=partial(opened_at, settings))
+
+
+def opened_at(settings: Settings, address: str) -> None:
+    """Say where the gateway listens, to people and to the command line."""
+    settings.http_file.write_text(address, "utf-8")
+    sys.stdout.write(f"http: {address}\n")
+    sys.stdout.flush()
+
+
+def check_http(settings: Settings) -> None:
+    """Refuse to listen to other machines without a certificate; raises ConfigError."""
+    http = settings.http
+    if (http.certificate is None) != (http.key is None):
+        raise ConfigError("http.certificate and http.key: both are needed, or none")
+    if not http.local and http.certificate is None:
+        raise ConfigError(
+            f"http.host = {http.host!r}: other machines are listened to with a certificate only: "
+            "set http.certificate and http.key, or leave 127.0.0.1 and put a proxy with TLS before it"
+        )
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
+from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.views import PingView, TaskDetail
 from contracts.views import view as view_of
@@ -22,6 +22,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
 
     timers: Timers
     name: str = "assigner"
+    fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
     listeners: tuple[Listener, ...] = ()
     chores: tuple[Chore, ...] = ()
@@ -34,6 +35,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
             "task.import": self._import,
             "task.ls": _list,
             "task.show": _show,
+            "task.assignments": _history,
             "task.set": self._set,
             "task.assign": self._assign,
             "task.cancel": self._on_task(tasks.cancel),
@@ -175,3 +177,13 @@ def _show(request: Request) -> Unit:
         return structs.replace(detail, pings=tuple(view_of(row, PingView) for row in view.rows[pings]))
 
     return request.read(Needs(tasks=(task,), lookups=(*parts, pings)), answer)
+
+
+def _history(request: Request) -> Unit:
+    params = request.params
+    named = (("task_id", params.task), ("after", params.after), ("limit", params.limit))
+    rows = Lookup(query="task_history", params=named)
+    return request.read(
+        Needs(tasks=(params.task,), lookups=(rows,)),
+        lambda view, _: tasks.history(view, params.task, view.rows[rows], params.limit),
+    )

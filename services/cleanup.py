@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bus.service import Chore, Context, Duty, Endpoint, Inbox, Listener
+from bus.service import Chore, Context, Duty, Endpoint, Front, Inbox, Listener
 
 PIECE_ROWS = 1_000
 
@@ -23,6 +23,7 @@ class Cleanup(Struct, frozen=True, kw_only=True):
 
     retention: Retention = Retention()
     name: str = "cleanup"
+    fronts: tuple[Front, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
     listeners: tuple[Listener, ...] = ()

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bus.service import Chore, Duty, Endpoint, Inbox, Listener, Request
+from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import escalation, policies
@@ -17,6 +17,7 @@ class Escalator(Struct, frozen=True, kw_only=True):
     timers: Timers
     steps_per_second: int | None = None
     name: str = "escalator"
+    fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
     listeners: tuple[Listener, ...] = ()
     chores: tuple[Chore, ...] = ()

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, structs
 
-from bus.service import Chore, Context, Delivery, Duty, Endpoint, Inbox, Listener, Request, digest
+from bus.service import Chore, Context, Delivery, Duty, Endpoint, Front, Inbox, Listener, Request, digest
 from contracts import messages, subjects
 from contracts.codec import decode, decode_union, encode
 from contracts.errors import InvalidError, RollcallError
@@ -22,6 +22,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
     timers: Timers
     pings_per_second: int | None = None
     name: str = "pinger"
+    fronts: tuple[Front, ...] = ()
     listeners: tuple[Listener, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ import anyio
 from msgspec import Struct
 
 from bus import dead_letters
-from bus.service import Chore, Context, Duty, Endpoint, Inbox, Listener
+from bus.service import Chore, Context, Duty, Endpoint, Front, Inbox, Listener
 from contracts.operations import BY_NAME
 from contracts.records import Doubt
 
@@ -20,6 +20,7 @@ class Relay(Struct, frozen=True, kw_only=True):
     """See the module."""
 
     name: str = "relay"
+    fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
     listeners: tuple[Listener, ...] = ()
     duties: tuple[Duty, ...] = ()

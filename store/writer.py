@@ -28,7 +28,15 @@ _RECORDS = {
     "machines": "machine",
     "brakes": "brake",
 }
-_ADDED = ("insert_step", "insert_ping", "insert_comment", "insert_notice", "insert_command", "insert_audit")
+_ADDED = (
+    "insert_step",
+    "insert_ping",
+    "insert_comment",
+    "insert_notice",
+    "put_token",
+    "insert_command",
+    "insert_audit",
+)
 
 
 Binder = Callable[[Any], tuple[Any, ...]]
@@ -93,6 +101,7 @@ class Writer:
         added["insert_ping"].extend(map(bind["insert_ping"], changes.pings))
         added["insert_comment"].extend(map(bind["insert_comment"], changes.comments))
         added["insert_notice"].extend(map(bind["insert_notice"], changes.notices))
+        added["put_token"].extend(map(bind["put_token"], changes.tokens))
         added["insert_audit"].extend(map(bind["insert_audit"], prepared.audit))
         self._dependencies.extend(changes.dependencies)
         if prepared.audit:

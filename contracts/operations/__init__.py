@@ -3,6 +3,7 @@
 from contracts.operations import (
     agents,
     answers,
+    audit,
     dead_letters,
     machines,
     orders,
@@ -10,6 +11,7 @@ from contracts.operations import (
     presence,
     system,
     tasks,
+    tokens,
 )
 from contracts.operations.registry import Operation
 
@@ -22,6 +24,8 @@ ALL: tuple[Operation, ...] = (
     *presence.OPERATIONS,
     *policies.OPERATIONS,
     *dead_letters.OPERATIONS,
+    *tokens.OPERATIONS,
+    *audit.OPERATIONS,
     *system.OPERATIONS,
 )
 BY_NAME: dict[str, Operation] = {operation.name: operation for operation in ALL}

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.limits import Capabilities, Minutes, Name
-from contracts.operations.registry import Noun, Params
+from contracts.operations.registry import Noun, Params, Route
 from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
 
@@ -73,10 +73,22 @@ AGENT = Noun("agent", "monitor")
 
 OPERATIONS = (
     AGENT.operation(
-        "add", AddParams, AgentRef, "Register an agent.", arguments=("name",), errors=("exists",)
+        "add",
+        AddParams,
+        AgentRef,
+        "Register an agent.",
+        arguments=("name",),
+        errors=("exists",),
+        http=(Route("POST", "/agents", 201, "/agents/{name}", words=(("agent_type", "kind"),)),),
     ),
     AGENT.operation(
-        "ls", ListParams, ListResult, "List agents with status, since and why.", priority="look", errors=()
+        "ls",
+        ListParams,
+        ListResult,
+        "List agents with status, since and why.",
+        priority="look",
+        errors=(),
+        http=(Route("GET", "/agents"),),
     ),
     AGENT.operation(
         "show",
@@ -85,6 +97,14 @@ OPERATIONS = (
         "Show an agent and what it holds.",
         priority="look",
         arguments=("name",),
+        http=(Route("GET", "/agents/{name}"),),
     ),
-    AGENT.operation("set", SetParams, AgentRef, "Change an agent.", arguments=("name",)),
+    AGENT.operation(
+        "set",
+        SetParams,
+        AgentRef,
+        "Change an agent.",
+        arguments=("name",),
+        http=(Route("PATCH", "/agents/{name}"),),
+    ),
 )

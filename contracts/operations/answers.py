@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from contracts import messages
 from contracts.limits import Capabilities, Count, Id, Minutes, Name, Note, Token
-from contracts.operations.registry import Operation, Params
+from contracts.operations.registry import Operation, Params, Route
 from contracts.views import Lease, SyncView
 
 
@@ -149,6 +149,7 @@ def _answer(
     aliases: tuple[str, ...] = (),
     errors: tuple[str, ...] = (),
     arguments: tuple[str, ...] = (),
+    http: tuple[Route, ...] = (),
 ) -> Operation:
     return Operation(
         name=f"assignment.{kind}",
@@ -161,11 +162,18 @@ def _answer(
         aliases=aliases,
         arguments=("assignment", *arguments),
         errors=(*_STATE, "other_incarnation", *errors),
+        http=http,
     )
 
 
 OPERATIONS = (
-    _answer("ack", AckParams, "Say that you have it.", aliases=("task-started", "acknowledge")),
+    _answer(
+        "ack",
+        AckParams,
+        "Say that you have it.",
+        aliases=("task-started", "acknowledge"),
+        http=(Route("POST", "/agents/{agent}/acknowledge"),),
+    ),
     _answer("progress", ProgressParams, "Say how far you are.", arguments=("note",)),
     _answer("wait", WaitParams, "Say whom or what you are waiting for.", arguments=("on",)),
     _answer("resume", ResumeParams, "Say that the wait is over."),
@@ -175,6 +183,7 @@ OPERATIONS = (
         "Ask to be asked again later.",
         arguments=("minutes",),
         errors=("snooze_limit",),
+        http=(Route("POST", "/agents/{agent}/snooze"),),
     ),
     _answer("unsnooze", UnsnoozeParams, "End a snooze now."),
     _answer("complete", CompleteParams, "Say that it is done.", "done", aliases=("task-complete",)),

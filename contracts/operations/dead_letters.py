@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from contracts.limits import Count, Id, PageSize
 from contracts.messages import DeadLetter
-from contracts.operations.registry import Noun, Params
+from contracts.operations.registry import Noun, Params, Route
 
 
 class ListParams(Struct, frozen=True, kw_only=True):
@@ -51,8 +51,29 @@ DLQ = Noun("dlq", "relay")
 
 OPERATIONS = (
     DLQ.operation(
-        "ls", ListParams, ListResult, "List what could not be handled.", priority="look", errors=()
+        "ls",
+        ListParams,
+        ListResult,
+        "List what could not be handled.",
+        priority="look",
+        errors=(),
+        http=(Route("GET", "/dead-letters"),),
     ),
-    DLQ.operation("show", ShowParams, Entry, "Show one dead letter.", priority="look", arguments=("seq",)),
-    DLQ.operation("replay", ReplayParams, ReplayResult, "Try a dead letter again.", arguments=("seq",)),
+    DLQ.operation(
+        "show",
+        ShowParams,
+        Entry,
+        "Show one dead letter.",
+        priority="look",
+        arguments=("seq",),
+        http=(Route("GET", "/dead-letters/{seq}"),),
+    ),
+    DLQ.operation(
+        "replay",
+        ReplayParams,
+        ReplayResult,
+        "Try a dead letter again.",
+        arguments=("seq",),
+        http=(Route("POST", "/dead-letters/{seq}/replay"),),
+    ),
 )

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from contracts.limits import MACHINE_BYTES_MAX, Minutes, Name, Note, Token
 from contracts.messages import Processes
-from contracts.operations.registry import Noun, Operation, Params
+from contracts.operations.registry import Noun, Operation, Params, Route
 from contracts.views import AgentView, MachineView
 
 
@@ -127,7 +127,13 @@ OPERATIONS = (
         "rejoin_required",
     ),
     MACHINE.operation(
-        "ls", ListParams, ListResult, "List machines and whether they are heard.", priority="look", errors=()
+        "ls",
+        ListParams,
+        ListResult,
+        "List machines and whether they are heard.",
+        priority="look",
+        errors=(),
+        http=(Route("GET", "/machines"),),
     ),
     MACHINE.operation(
         "show",
@@ -136,5 +142,6 @@ OPERATIONS = (
         "Show a machine and the agents on it.",
         priority="look",
         arguments=("name",),
+        http=(Route("GET", "/machines/{name}"),),
     ),
 )

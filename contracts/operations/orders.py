@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from contracts.limits import Name, Note
-from contracts.operations.registry import Noun, Params
+from contracts.operations.registry import Noun, Params, Route
 from contracts.records import ProcessState
 
 
@@ -37,6 +37,7 @@ OPERATIONS = tuple(
         summary,
         arguments=("name",),
         errors=("not_found", "conflict"),
+        http=(Route("POST", f"/agents/{{name}}/{verb}"),),
     )
     for verb, summary in SUMMARIES.items()
 )

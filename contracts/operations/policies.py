@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import POLICY_STEPS_MAX, Id, Name
-from contracts.operations.registry import Noun, Params
+from contracts.operations.registry import Noun, Params, Route
 from contracts.records import PolicyStep
 from contracts.views import PolicyView
 
@@ -61,11 +61,31 @@ class TryResult(Struct, frozen=True, kw_only=True):
 POLICY = Noun("policy", "escalator")
 
 OPERATIONS = (
-    POLICY.operation("ls", ListParams, ListResult, "List escalation policies.", priority="look"),
     POLICY.operation(
-        "show", ShowParams, PolicyView, "Show an escalation policy.", priority="look", arguments=("name",)
+        "ls",
+        ListParams,
+        ListResult,
+        "List escalation policies.",
+        priority="look",
+        http=(Route("GET", "/policies"),),
     ),
-    POLICY.operation("set", SetParams, PolicyView, "Write an escalation policy.", arguments=("name",)),
+    POLICY.operation(
+        "show",
+        ShowParams,
+        PolicyView,
+        "Show an escalation policy.",
+        priority="look",
+        arguments=("name",),
+        http=(Route("GET", "/policies/{name}"),),
+    ),
+    POLICY.operation(
+        "set",
+        SetParams,
+        PolicyView,
+        "Write an escalation policy.",
+        arguments=("name",),
+        http=(Route("PUT", "/policies/{name}"),),
+    ),
     POLICY.operation(
         "try",
         TryParams,
@@ -73,5 +93,6 @@ OPERATIONS = (
         "Show what a policy would do to a task whose holder stays silent.",
         priority="look",
         arguments=("task",),
+        http=(Route("GET", "/tasks/{task}/rehearsal"),),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import NAME_PATTERN, Name, Note
-from contracts.operations.registry import Noun, Params
+from contracts.operations.registry import Noun, Params, Route
 
 TEAM_MAX = 1_000
 _SCOPE = rf"^(fleet|machine:{NAME_PATTERN[1:]}"
@@ -93,6 +93,7 @@ OPERATIONS = (
         "List the brakes that hold deaths back.",
         priority="look",
         errors=(),
+        http=(Route("GET", "/brakes"),),
     ),
     PRESENCE.operation(
         "release",
@@ -100,6 +101,7 @@ OPERATIONS = (
         ReleaseResult,
         "Let a brake go: whoever is silent is declared dead, one at a time.",
         arguments=("scope",),
+        http=(Route("POST", "/brakes/release"),),
     ),
     TEAM.operation(
         "ready",
@@ -108,5 +110,6 @@ OPERATIONS = (
         "Show who is expected, who is there, and whether all are ready.",
         priority="look",
         errors=(),
+        http=(Route("GET", "/teams/ready"),),
     ),
 )

@@ -27,6 +27,22 @@ class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
     command_id: CommandId | None = None
 
 
+API: Final = "/api/v1"
+"""What every path over HTTP begins with."""
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class Route(Struct, frozen=True):
+    """A door over HTTP; `{name}` in the path is a parameter."""
+
+    method: Method
+    path: str  # under API
+    status: Literal[200, 201] = 200  # 201: something new stands at `location`
+    location: str = ""  # under API, with fields of the result
+    words: tuple[tuple[str, str], ...] = ()  # other names of parameters, as the first system had them
+
+
 class Operation(Struct, frozen=True, kw_only=True):
     """One command or query: its words, its shape, who may send it and who answers it."""
 
@@ -43,6 +59,18 @@ class Operation(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()  # parameters that the command line takes by position
     errors: tuple[str, ...] = ()  # codes beside malformed, invalid, too_large, forbidden and unavailable
     bytes_max: int = MESSAGE_BYTES_MAX
+    http: tuple[Route, ...] = ()  # beside what every agent's verb has
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Every door over HTTP, the usual one first; a machine's daemon speaks on the bus alone.
+
+        An agent's verb has the same path at its socket.
+        """
+        if self.scope != "agent":
+            return self.http
+        asked = (Route("GET", f"/agent/{self.verb}"),) if self.query else ()
+        return (Route("POST", f"/agent/{self.verb}"), *asked, *self.http)
 
     @property
     def verb(self) -> str:
@@ -71,7 +99,7 @@ class Noun(Struct, frozen=True):
         priority: Priority = "order",
         arguments: tuple[str, ...] = (),
         errors: tuple[str, ...] = ("not_found",),
-        bytes_max: int = MESSAGE_BYTES_MAX,
+        http: tuple[Route, ...] = (),
     ) -> Operation:
         """Return one of them; whatever only looks is a query."""
         return Operation(
@@ -85,5 +113,5 @@ class Noun(Struct, frozen=True):
             priority=priority,
             arguments=arguments,
             errors=errors,
-            bytes_max=bytes_max,
+            http=http,
         )

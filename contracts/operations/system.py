@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from contracts.messages import Vital
-from contracts.operations.registry import Operation
+from contracts.operations.registry import Operation, Route
 
 Severity = Literal["ok", "warning", "error"]
 
@@ -81,5 +81,6 @@ OPERATIONS = (
         query=True,
         priority="look",
         cli="status",
+        http=(Route("GET", "/status"),),
     ),
 )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from contracts.limits import (
     IMPORT_BYTES_MAX,
@@ -24,8 +24,8 @@ from contracts.limits import (
     Token,
 )
 from contracts.messages import TaskSpec
-from contracts.operations.registry import Noun, Params
-from contracts.views import TaskDetail, TaskView
+from contracts.operations.registry import Noun, Params, Route
+from contracts.views import AssignmentView, TaskDetail, TaskView
 
 
 class AddParams(Params, frozen=True, kw_only=True):
@@ -84,6 +84,21 @@ class ShowParams(Struct, frozen=True, kw_only=True):
     """Which task to show."""
 
     task: Id
+
+
+class HistoryParams(Struct, frozen=True, kw_only=True):
+    """Whose assignments to list, a page at a time."""
+
+    task: Id
+    after: Count = 0
+    limit: PageSize = 100
+
+
+class HistoryResult(Struct, frozen=True, kw_only=True):
+    """A page of assignments, newest first; `next` is the `after` of the following page."""
+
+    items: tuple[AssignmentView, ...]
+    next: int | None
 
 
 class SetParams(Params, frozen=True, kw_only=True):
@@ -145,17 +160,29 @@ OPERATIONS = (
         arguments=("title",),
         errors=("exists", "not_found"),
         priority="work",
+        http=(Route("POST", "/tasks", 201, "/tasks/{task}"),),
+    ),
+    structs.replace(
+        TASK.operation(
+            "import",
+            ImportParams,
+            ImportResult,
+            "Create many tasks, all or none.",
+            errors=("cycle", "not_found"),
+            priority="work",
+            http=(Route("POST", "/tasks/import"),),
+        ),
+        bytes_max=IMPORT_BYTES_MAX,
     ),
     TASK.operation(
-        "import",
-        ImportParams,
-        ImportResult,
-        "Create many tasks, all or none.",
-        errors=("cycle", "not_found"),
-        bytes_max=IMPORT_BYTES_MAX,
-        priority="work",
+        "ls",
+        ListParams,
+        ListResult,
+        "List tasks.",
+        priority="look",
+        errors=(),
+        http=(Route("GET", "/tasks"),),
     ),
-    TASK.operation("ls", ListParams, ListResult, "List tasks.", priority="look", errors=()),
     TASK.operation(
         "show",
         ShowParams,
@@ -163,9 +190,25 @@ OPERATIONS = (
         "Show a task, its assignments and why.",
         priority="look",
         arguments=("task",),
+        http=(Route("GET", "/tasks/{task}"),),
     ),
     TASK.operation(
-        "set", SetParams, TaskRef, "Change a task.", arguments=("task",), errors=("not_found", "conflict")
+        "assignments",
+        HistoryParams,
+        HistoryResult,
+        "Who has had a task, newest first.",
+        priority="look",
+        arguments=("task",),
+        http=(Route("GET", "/tasks/{task}/assignments"),),
+    ),
+    TASK.operation(
+        "set",
+        SetParams,
+        TaskRef,
+        "Change a task.",
+        arguments=("task",),
+        errors=("not_found", "conflict"),
+        http=(Route("PATCH", "/tasks/{task}"),),
     ),
     TASK.operation(
         "assign",
@@ -174,6 +217,7 @@ OPERATIONS = (
         "Give a task to an agent.",
         arguments=("task", "agent"),
         errors=("not_found", "conflict", "nobody_eligible"),
+        http=(Route("POST", "/tasks/{task}/assign", words=(("agent_name", "agent"),)),),
     ),
     TASK.operation(
         "cancel",
@@ -182,6 +226,7 @@ OPERATIONS = (
         "End a task.",
         arguments=("task",),
         errors=("not_found", "already_final"),
+        http=(Route("POST", "/tasks/{task}/cancel"),),
     ),
     TASK.operation(
         "reopen",
@@ -190,8 +235,14 @@ OPERATIONS = (
         "Open an ended task again.",
         arguments=("task",),
         errors=("not_found", "conflict"),
+        http=(Route("POST", "/tasks/{task}/reopen"),),
     ),
     TASK.operation(
-        "comment", CommentParams, TaskRef, "Remark something on a task.", arguments=("task", "text")
+        "comment",
+        CommentParams,
+        TaskRef,
+        "Remark something on a task.",
+        arguments=("task", "text"),
+        http=(Route("POST", "/tasks/{task}/comments"),),
     ),
 )

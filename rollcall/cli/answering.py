@@ -1,6 +1,7 @@
 """Asking the house, and showing what it says."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -14,8 +15,8 @@ from rollcall.cli.words import after, after_refusal
 from rollcall.shell import sessions
 
 
-def ask(caller: Caller, operation: Operation, params: Struct) -> None:
-    """Ask, and show the answer."""
+def ask(caller: Caller, operation: Operation, params: Struct, known: Mapping[str, str] | None = None) -> None:
+    """Ask, and show the answer, with what is `known` here alone."""
     from rollcall.cli import wire
 
     try:
@@ -24,6 +25,8 @@ def ask(caller: Caller, operation: Operation, params: Struct) -> None:
         )
     except wire.RefusedError as error:
         raise refused(caller, operation, params, error) from error
+    if known:
+        data = msgspec.json.encode(msgspec.json.decode(data) | known)
     told(caller, operation, params, data)
 
 

@@ -1,6 +1,7 @@
 """What a few commands take beside the operation's own parameters."""
 
 import difflib
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, get_args
@@ -9,7 +10,9 @@ import click
 import msgspec
 from msgspec import Struct
 
+from contracts import tokens
 from contracts.messages import TaskSpec
+from contracts.operations import Operation
 from contracts.records import WaitKind
 from rollcall.cli.failures import USAGE, Failed
 from rollcall.cli.kinds import FILE_BYTES_MAX, Span, Time, Word
@@ -20,6 +23,8 @@ from rollcall.cli.waiting import wait_for_next, wait_option
 
 Parameters = list[click.Parameter]
 Values = dict[str, Any]
+
+_DRAWN: Final = "rollcall.token"
 
 
 class Extra(Struct, frozen=True, kw_only=True):
@@ -118,10 +123,29 @@ def _known(where: str, task: Any) -> Any:
     return task
 
 
+def _drawn_here(own: Parameters) -> Parameters:
+    return [parameter for parameter in own if parameter.name not in {"prefix", "digest"}]
+
+
+def _draw(values: Values, _caller: Caller) -> Values:
+    """Draw the token: it is known to nobody but who reads the answer."""
+    drawn = tokens.token(values["scope"], secrets.token_bytes(tokens.SECRET_BYTES))
+    click.get_current_context().meta[_DRAWN] = drawn
+    return values | {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+
+
+def _show_once(caller: Caller, operation: Operation, params: Struct) -> None:
+    from rollcall.cli.answering import ask
+
+    ask(caller, operation, params, {"token": click.get_current_context().meta[_DRAWN]})
+    click.echo("note: it is shown this once; put it into a file that only its user may read", err=True)
+
+
 EXTRAS: Final = {
     "assignment.snooze": Extra(parameters=_with_until, values=_snooze),
     "assignment.wait": Extra(parameters=_with_for, values=_awaited),
     "agent.join": Extra(parameters=_optional_session),
     "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
     "task.import": Extra(parameters=_from_file, values=_tasks),
+    "token.create": Extra(parameters=_drawn_here, values=_draw, run=_show_once),
 }

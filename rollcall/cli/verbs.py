@@ -19,10 +19,12 @@ from rollcall.shell import sessions
 
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
+    "audit": "The audit: what was changed, by whom and why.",
     "dlq": "Dead letters: what could not be handled.",
     "machine": "Machines: whose daemons speak for the processes of agents.",
     "policy": "Escalation policies: what happens when nobody answers.",
     "presence": "Presence of many: what holds deaths back.",
+    "token": "Tokens: who is let in over HTTP.",
     "task": "Tasks: what is to be done, and who does it.",
     "team": "Teams: who is expected, and who is there.",
 }

@@ -30,6 +30,7 @@ def environment(folder: Path, scale: float) -> dict[str, str]:
         "ROLLCALL_STATE_DIR": str(folder / "state"),
         "ROLLCALL_TIMERS__SCALE": f"{scale:g}",
         "ROLLCALL_LOG__LEVEL": "warning",
+        "ROLLCALL_HTTP__PORT": "0",
     }
 
 

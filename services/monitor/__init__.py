@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 from msgspec import Struct
 
-from bus.service import Chore, Delivery, Duty, Endpoint, Inbox, Listener, Request
+from bus.service import Chore, Delivery, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts import subjects
 from contracts.codec import decode, encode
 from contracts.errors import RollcallError
@@ -15,7 +15,7 @@ from contracts.operations import BY_NAME
 from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
 from domain import agents, brakes, daemons, presence, silence, status
 from domain.timers import Timers
-from services.monitor import machines, many, orders
+from services.monitor import audit, machines, many, orders, tokens
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
     timers: Timers
     expected: tuple[str, ...] = ()  # services that should run, here or elsewhere
     name: str = "monitor"
+    fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
     chores: tuple[Chore, ...] = (Chore(name="canary", every_s=many.CANARY_S, run=many.sing),)
 
@@ -51,6 +52,10 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["machine.ls"], unit=machines.listed),
             Endpoint(operation=BY_NAME["machine.show"], unit=machines.shown),
             *orders.endpoints(self.timers),
+            Endpoint(operation=BY_NAME["token.create"], unit=tokens.create),
+            Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
+            Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
+            Endpoint(operation=BY_NAME["audit.ls"], unit=audit.listed),
         )
 
     @property

@@ -125,3 +125,8 @@ SELECT (SELECT count(*) FROM assignments WHERE exhausted AND ended_at IS NULL) A
         WHERE ping_at IS NOT NULL AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)
     ) AS ping_at,
     (SELECT min(deadline_at) FROM assignments WHERE deadline_at IS NOT NULL) AS deadline_at;
+
+-- name: task_history -> Assignment
+-- A page of who has had a task, newest first; after 0 it begins.
+SELECT {columns} FROM assignments
+WHERE task_id = :task_id AND (CAST(:after AS BIGINT) = 0 OR id < :after) ORDER BY id DESC LIMIT :limit;

@@ -42,6 +42,15 @@ INSERT INTO audit ({columns}) VALUES ({values});
 -- The event log from a number on: ROLLCALL_EVENTS is refilled from it.
 SELECT {columns} FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit;
 
+-- name: audit_about -> AuditRow
+-- A page of the changes of one thing, of one kind of things, or of all; only one branch is ever open.
+SELECT {columns} FROM audit
+WHERE CAST(:id AS TEXT) IS NULL AND seq > :after
+  AND (CAST(:aggregate AS TEXT) IS NULL OR aggregate = :aggregate)
+UNION ALL
+SELECT {columns} FROM audit WHERE aggregate = :aggregate AND aggregate_id = :id AND seq > :after
+ORDER BY seq LIMIT :limit;
+
 -- name: last_audit
 -- The number of the latest change, and when it was.
 SELECT seq, at FROM audit ORDER BY seq DESC LIMIT 1;

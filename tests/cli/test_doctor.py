@@ -136,7 +136,7 @@ async def test_the_version_of_sqlite_counts_when_several_write(
 async def test_nothing_runs_any_more(rollcall: Command, tmp_path: Path) -> None:
     await stamped(tmp_path, "pinger", "monitor", ago_s=300)
     found = await look(rollcall, tmp_path)
-    assert found["services"]["detail"] == "none of the 6 runs; last heard 5 min ago"
+    assert found["services"]["detail"] == "none of the 7 runs; last heard 5 min ago"
     assert "running" not in found
 
 

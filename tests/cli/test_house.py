@@ -126,8 +126,8 @@ async def test_completion_scripts(rollcall: Command, shell: str) -> None:
 
 
 COMPLETIONS = {
-    "rollcall a": {"ack", "agent"},
-    "rollcall task a": {"add", "assign"},
+    "rollcall a": {"ack", "agent", "audit"},
+    "rollcall task a": {"add", "assign", "assignments"},
     "rollcall wait 5 h": {"human"},
     "rollcall run p": {"pinger"},
 }

@@ -89,7 +89,7 @@ def test_names_of_the_seed_are_understood_with_a_warning(tmp_path: Path) -> None
         "RUTO_TIMEOUT_MINUTES": "45",
         "MAX_ESCALATION_ATTEMPTS": "5",
         "WORKER_INTERVAL_SECONDS": "30",
-        "API_AUTH_TOKEN": "hush",
+        "API_AUTH_TOKEN": "hush-hush-hush-hush",
         "API_BASE_URL": "http://localhost:8000",
         "REDIS_HOST": "localhost",
     }
@@ -101,8 +101,10 @@ def test_names_of_the_seed_are_understood_with_a_warning(tmp_path: Path) -> None
     assert minutes == [20, 15, 45]
     assert [us // 60_000_000 for us in timers.repeats_us] == [30, 60, 120, 120, 120]
     assert found.settings.store_path == Path("data/tasks.db")
+    assert found.settings.http.token == "hush-hush-hush-hush"
+    assert ("http.token", "***", "API_AUTH_TOKEN") in shown(found)
     assert all(any(name in warning for warning in found.warnings) for name in environ)
-    assert not any("hush" in warning for warning in found.warnings)
+    assert not any("hush-hush-hush-hush" in warning for warning in found.warnings)
     ours = {"ROLLCALL_TIMERS__ACCEPT_SUB": "1m"}
     assert load(environ=environ | ours, folder=tmp_path).settings.timers.accept_sub_us == 60_000_000
 
@@ -150,7 +152,7 @@ def test_a_wrong_variable_is_refused_in_one_line(tmp_path: Path, environ: dict[s
         load(environ=environ, folder=tmp_path)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "hush" not in str(caught.value)
+    assert "hush-hush-hush-hush" not in str(caught.value)
 
 
 FILES = {

@@ -59,6 +59,13 @@ PLANS = {
     "next_assign_at": ["SEARCH tasks USING COVERING INDEX tasks_assign_at (assign_at>?)"],
     "next_silent_at": ["SEARCH agents USING COVERING INDEX agents_silent_at (silent_at>?)"],
     "task_assignments": ["SEARCH assignments USING INDEX assignments_task (task_id=?)"],
+    "task_history": ["SEARCH assignments USING INDEX assignments_task (task_id=?"],
+    "token_found": ["SEARCH tokens USING INDEX tokens_prefix (prefix=?)"],
+    "token_named": ["SEARCH tokens USING INDEX sqlite_autoindex_tokens_1 (name_key=?)"],
+    "audit_about": [
+        "SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH audit USING INDEX audit_aggregate (aggregate=? AND aggregate_id=? AND seq>?)",
+    ],
     "task_comments": ["SEARCH comments USING INDEX comments_task (task_id=?)"],
     "task_steps": [
         "SEARCH a USING COVERING INDEX assignments_task",

@@ -1,0 +1,76 @@
+"""Who may do what over HTTP: operation by role, and whose things. What has no row is allowed to nobody."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from contracts.tokens import Role
+
+Reach = Literal["own", "any"]
+Row = Mapping[Role, Reach]
+
+_ANSWER: Final[Row] = MappingProxyType({"agent": "own"})
+"""An agent, about what it holds itself. Nobody answers in its place: operators have verbs of their own."""
+_LOOK: Final[Row] = MappingProxyType({"read_only": "any", "operator": "any", "admin": "any"})
+_CHANGE: Final[Row] = MappingProxyType({"operator": "any", "admin": "any"})
+_RULE: Final[Row] = MappingProxyType({"admin": "any"})
+
+ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
+    {
+        "assignment.ack": _ANSWER,
+        "assignment.progress": _ANSWER,
+        "assignment.wait": _ANSWER,
+        "assignment.resume": _ANSWER,
+        "assignment.snooze": _ANSWER,
+        "assignment.unsnooze": _ANSWER,
+        "assignment.complete": _ANSWER,
+        "assignment.fail": _ANSWER,
+        "assignment.release": _ANSWER,
+        "assignment.decline": _ANSWER,
+        "assignment.handoff": _ANSWER,
+        "assignment.next": _ANSWER,
+        "agent.join": _ANSWER,
+        "agent.leave": _ANSWER,
+        "agent.sync": _ANSWER,
+        "agent.prime": _ANSWER,
+        "task.add": _CHANGE,
+        "task.import": _CHANGE,
+        "task.ls": _LOOK,
+        "task.show": _LOOK,
+        "task.assignments": _LOOK,
+        "task.set": _CHANGE,
+        "task.assign": _CHANGE,
+        "task.cancel": _CHANGE,
+        "task.reopen": _CHANGE,
+        "task.comment": _CHANGE,
+        "agent.add": _CHANGE,
+        "agent.ls": _LOOK,
+        "agent.show": _LOOK,
+        "agent.set": _CHANGE,
+        "agent.start": _CHANGE,
+        "agent.stop": _CHANGE,
+        "agent.restart": _CHANGE,
+        "machine.ls": _LOOK,
+        "machine.show": _LOOK,
+        "presence.brakes": _LOOK,
+        "presence.release": _CHANGE,
+        "team.ready": _LOOK,
+        "policy.ls": _LOOK,
+        "policy.show": _LOOK,
+        "policy.set": _RULE,
+        "policy.try": _LOOK,
+        "dlq.ls": _LOOK,
+        "dlq.show": _LOOK,
+        "dlq.replay": _CHANGE,
+        "token.create": _RULE,
+        "token.ls": _RULE,
+        "token.revoke": _RULE,
+        "audit.ls": _LOOK,
+        "system.status": _LOOK,
+    }
+)
+
+
+def reach(operation: str, role: Role) -> Reach | None:
+    """Return whose things the role may do this to: its own, anybody's, or nobody's."""
+    return ACCESS.get(operation, {}).get(role)

@@ -1,0 +1,38 @@
+"""The audit: every change, who made it, and why."""
+
+from msgspec import Struct
+
+from contracts.limits import Count, PageSize, Token
+from contracts.messages import Event
+from contracts.operations.registry import Noun, Route
+
+
+class ListParams(Struct, frozen=True, kw_only=True):
+    """Which changes to list, a page at a time, oldest first."""
+
+    aggregate: Token | None = None
+    id: Token | None = None
+    after: Count = 0
+    limit: PageSize = 100
+
+
+class ListResult(Struct, frozen=True, kw_only=True):
+    """A page of changes; `next` is the `after` of the following page."""
+
+    items: tuple[Event, ...]
+    next: int | None
+
+
+AUDIT = Noun("audit", "monitor")
+
+OPERATIONS = (
+    AUDIT.operation(
+        "ls",
+        ListParams,
+        ListResult,
+        "List what was changed, by whom and why.",
+        priority="look",
+        errors=(),
+        http=(Route("GET", "/audit"),),
+    ),
+)

@@ -1,0 +1,91 @@
+"""The Litestar app: a handler for each route of each operation, and nothing written per route.
+
+Litestar finds the route and speaks ASGI. What it would do differently from the bus is not left to it: it
+leaves out constraints on query parameters, its problems swap title and detail, its OpenAPI page describes
+other errors than are sent.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from litestar import Litestar, Response
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler, get
+
+from contracts.codec import encode
+from contracts.errors import (
+    InternalError,
+    MalformedError,
+    MethodNotAllowedError,
+    NotFoundError,
+    RollcallError,
+)
+from contracts.operations import ALL, Operation
+from contracts.operations.registry import API, Route
+from services.gateway import problems
+from services.gateway.door import JSON, AnyRequest, Door
+from services.gateway.openapi import document
+
+log = structlog.get_logger(__name__)
+
+_KINDS: dict[int, type[RollcallError]] = {
+    400: MalformedError,
+    404: NotFoundError,
+    405: MethodNotAllowedError,
+}
+
+
+def app(door: Door) -> Litestar:
+    """Return the app of all operations."""
+    handlers = [_handler(door, operation, route) for operation in ALL for route in operation.routes]
+    return Litestar(
+        route_handlers=[*handlers, _description()],
+        openapi_config=None,
+        exception_handlers={Exception: _refused},
+        request_max_body_size=None,  # each operation has its own
+        logging_config=None,  # it would take the logging of the whole process over
+        debug=False,
+    )
+
+
+def _handler(door: Door, operation: Operation, route: Route) -> HTTPRouteHandler:
+    async def handle(request: AnyRequest) -> Response[bytes]:
+        return await door.answer(operation, route, request)
+
+    return _routed(route, handle)
+
+
+def _routed(route: Route, handle: Callable[..., Awaitable[Response[bytes]]]) -> HTTPRouteHandler:
+    path = (API + route.path).replace("}", ":str}")
+    return HTTPRouteHandler(path, http_method=route.method, status_code=route.status)(handle)
+
+
+def _description() -> HTTPRouteHandler:
+    body = encode(document())
+
+    @get(f"{API}/openapi.json", sync_to_thread=False)
+    def describe() -> Response[bytes]:
+        return Response(body, media_type=JSON)
+
+    return describe
+
+
+def _refused(_request: AnyRequest, error: Exception) -> Response[Any]:
+    """Return the problem for whatever went wrong; of what is nobody's mistake but ours, no more than that."""
+    allow = ""
+    if isinstance(error, RollcallError):
+        said = error
+    elif isinstance(error, HTTPException) and error.status_code in _KINDS:
+        said = _KINDS[error.status_code]()
+        allow = (error.headers or {}).get("allow", "")
+    else:
+        log.error("request.failed", exc_info=error)
+        said = InternalError()
+    problem = said.problem()
+    return Response(
+        problems.body(problem),
+        status_code=problem.status,
+        media_type=problems.MEDIA_TYPE,
+        headers=problems.headers(problem, allow),
+    )

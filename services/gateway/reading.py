@@ -1,0 +1,161 @@
+"""Parameters from path, query and body: every field that is wrong is named, at once."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from contracts.codec import decode
+from contracts.errors import InvalidError, MalformedError
+from contracts.operations import Operation
+from contracts.operations.registry import Route
+
+Given = dict[str, Any]
+
+_ALIKE: Final = 0.6  # how alike a name must be to be suggested
+_PLACE: Final = re.compile(r" - at `\$\.?(?:[^`.\[]+)?([^`]*)`$")
+
+
+class Text(str):
+    """A value that was said as text: in a path or a query a number has no other form."""
+
+    __slots__ = ()
+
+
+class Texts(tuple[str, ...]):
+    """The values of a list that was said as text."""
+
+    __slots__ = ()
+
+
+def gather(
+    operation: Operation,
+    route: Route,
+    *,
+    path: Mapping[str, str],
+    query: Sequence[tuple[str, str]],
+    body: bytes,
+) -> Given:
+    """Return all that was said, under the names of the parameters; nothing is judged but that it agrees.
+
+    Raises MalformedError, TooLargeError, and InvalidError where two places say different things.
+    """
+    words = dict(route.words)
+    given: Given = {}
+    wrong: dict[str, str] = {}
+
+    def say(name: str, value: Any) -> None:
+        name = words.get(name, name)
+        if name in given and str(given[name]) != str(value):
+            wrong[name] = "is said twice, and differently"
+        given[name] = value
+
+    for name, value in path.items():
+        say(name, Text(value))
+    for name, value in _asked(operation, query).items():
+        say(name, value)
+    for name, value in _object(body, operation.bytes_max).items():
+        say(name, value)
+    if wrong:
+        raise InvalidError(_detail(wrong), fields=wrong)
+    return given
+
+
+def built(operation: Operation, given: Given) -> Struct:
+    """Return the parameters, or raise InvalidError with every field that is missing, unknown or wrong."""
+    readers = _readers(operation.params)
+    tag = operation.params.__struct_config__.tag_field
+    wrong: dict[str, str] = {}
+    found: Given = {}
+    for name, value in given.items():
+        if name == tag:
+            if value != operation.params.__struct_config__.tag:
+                wrong[name] = f"this is {operation.params.__struct_config__.tag!r}"
+        elif name not in readers:
+            wrong[name] = _unknown(name, readers)
+        else:
+            try:
+                found[name] = readers[name](value)
+            except msgspec.ValidationError as error:
+                wrong[name] = _told(error)
+    for field in msgspec.structs.fields(operation.params):
+        if field.required and field.encode_name not in given:
+            wrong[field.encode_name] = "is required"
+    if wrong:
+        raise InvalidError(_detail(wrong), fields=wrong)
+    return operation.params(**found)
+
+
+def _object(body: bytes, bytes_max: int) -> Given:
+    if not body:
+        return {}
+    try:
+        return decode(body, dict[str, Any], bytes_max=bytes_max)
+    except InvalidError as error:
+        raise MalformedError("the body is no JSON object") from error
+
+
+def _asked(operation: Operation, query: Sequence[tuple[str, str]]) -> Given:
+    """Return what a query says; a name that may stand several times makes a list."""
+    lists = _lists(operation.params)
+    found: Given = {}
+    for name, value in query:
+        if name in lists:
+            found[name] = Texts((*found.get(name, ()), value))
+        elif name in found:
+            raise InvalidError(f"{name[:80]} is said twice", fields={name[:80]: "is said twice"})
+        else:
+            found[name] = Text(value)
+    return found
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name[:80], list(known), n=1, cutoff=_ALIKE)
+    return f"is not known; did you mean {close[0]}?" if close else "is not known"
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """Return what is wrong, without the name of the field, which is said beside it."""
+    text = str(error)
+    return _PLACE.sub(lambda place: f" - at `{place[1]}`" if place[1] else "", text)
+
+
+def _detail(wrong: Mapping[str, str]) -> str:
+    return "; ".join(f"{name[:80]}: {why}" for name, why in list(wrong.items())[:8])
+
+
+@cache
+def _lists(params: type[Struct]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(params) if _is_list(field.type))
+
+
+def _is_list(kind: Any) -> bool:
+    if hasattr(kind, "__metadata__"):
+        return _is_list(kind.__origin__)
+    return get_origin(kind) is tuple or any(_is_list(part) for part in get_args(kind) if part is not kind)
+
+
+@cache
+def _readers(params: type[Struct]) -> Mapping[str, Callable[[Any], Any]]:
+    """Return what reads each field: a struct of that field alone, so that one error does not hide another."""
+    hints = get_type_hints(params, include_extras=True)
+    return {
+        field.encode_name: _reader(field.name, hints[field.name], field.default)
+        for field in msgspec.structs.fields(params)
+    }
+
+
+def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
+    one = (name, kind) if default is NODEFAULT else (name, kind, default)
+    alone = msgspec.defstruct(name, [one])
+
+    def read(value: Any) -> Any:
+        said = isinstance(value, Text | Texts)
+        plain = list(value) if isinstance(value, Texts) else str(value) if said else value
+        return getattr(msgspec.convert({name: plain}, alone, strict=not said), name)
+
+    return read

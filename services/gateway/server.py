@@ -1,0 +1,110 @@
+"""Listening: uvicorn, with an end of its own and with patience for nobody who says nothing."""
+
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import Final, cast
+
+import anyio
+import structlog
+import uvicorn
+
+from bus.service import Context
+from services.gateway import Gateway, Listening
+from services.gateway.app import app
+from services.gateway.asking import Desk
+from services.gateway.connection import Connection
+from services.gateway.door import Door
+from services.gateway.guard import App, Guard
+from services.gateway.identity import Doorkeeper
+
+log = structlog.get_logger(__name__)
+
+IDLE_S: Final = 20
+BACKLOG: Final = 1_024
+END_S: Final = 5  # what was taken in is answered, or cut
+USES_S: Final = 10.0
+AGAIN_S: Final = 1.0
+
+
+class Server(uvicorn.Server):
+    """Ends when it is told to: signals are the runtime's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
+    """Serve until `stop`; an address that cannot be had now is tried for again."""
+    keeper = Doorkeeper(context, gateway.listening.fixed)
+    asgi = cast("App", app(Door(Desk(context, gateway.reads))))  # Litestar names its types otherwise
+    guarded = Guard(asgi, keeper, gateway.listening.names)
+    listening = await _bound(gateway.listening, stop)
+    if listening is None:
+        return
+    with listening:
+        server = Server(_config(guarded, gateway.listening))
+        async with anyio.create_task_group() as group:
+            group.start_soon(_note_uses, keeper, stop)
+            group.start_soon(_end, server, stop)
+            gateway.opened(_address(listening, gateway.listening))
+            await server.serve(sockets=[listening])
+            if not stop.is_set():
+                group.cancel_scope.cancel()
+    await keeper.note_uses()
+
+
+def _config(guarded: Guard, listening: Listening) -> uvicorn.Config:
+    return uvicorn.Config(
+        guarded,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,  # who stands before us cannot be told from who says so
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=END_S,
+        ssl_certfile=listening.certificate,
+        ssl_keyfile=listening.key,
+    )
+
+
+async def _bound(listening: Listening, stop: anyio.Event) -> socket.socket | None:
+    """Return the socket to listen on; None when `stop` came first."""
+    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
+    said = False
+    while not stop.is_set():
+        try:
+            return socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if not said:
+                hint = "name another port: http.port"
+                where = f"{listening.host}:{listening.port}"
+                log.warning("gateway.cannot_listen", address=where, reason=error.strerror, hint=hint)
+            said = True
+        with anyio.move_on_after(AGAIN_S):
+            await stop.wait()
+    return None
+
+
+def _address(listening: socket.socket, said: Listening) -> str:
+    scheme = "https" if said.certificate else "http"
+    host = f"[{said.host}]" if ":" in said.host else said.host
+    return f"{scheme}://{host}:{listening.getsockname()[1]}"
+
+
+async def _end(server: Server, stop: anyio.Event) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+async def _note_uses(keeper: Doorkeeper, stop: anyio.Event) -> None:
+    while not stop.is_set():
+        with anyio.move_on_after(USES_S):
+            await stop.wait()
+        await keeper.note_uses()

@@ -1,0 +1,16 @@
+-- name: put_token <- TokenRow
+-- A token as it is from now on; its name, role and digest stay.
+INSERT INTO tokens ({columns}, name_key) VALUES ({values}, lower(:name))
+ON CONFLICT (name_key) DO UPDATE SET revoked_at = excluded.revoked_at, last_used_at = excluded.last_used_at;
+
+-- name: token_named -> TokenRow
+-- The token of a name, whatever the case.
+SELECT {columns} FROM tokens WHERE name_key = lower(:name);
+
+-- name: token_found -> TokenRow
+-- Those tokens that begin so: nearly always one.
+SELECT {columns} FROM tokens WHERE prefix = :prefix LIMIT 8;
+
+-- name: list_tokens -> TokenRow
+-- All tokens, by name.
+SELECT {columns} FROM tokens ORDER BY name_key;

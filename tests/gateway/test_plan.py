@@ -1,0 +1,72 @@
+"""The acceptance list of the first system, by its paths and verbs."""
+
+from tests.gateway.web import Web
+
+
+async def test_an_agent_is_created_and_listed(web: Web) -> None:
+    admin = await web.client()
+    said = {
+        "name": "builder",
+        "agent_type": "sub_agent",
+        "capabilities": ["python"],
+        "endpoint_url": "https://agents.example/builder",
+        "timeout_minutes": 30,
+    }
+    made = await admin.post("/agents/", json=said)
+    assert (made.status_code, made.json()["name"]) == (201, "builder")
+    assert (await admin.post("/agents/", json=said)).json()["code"] == "exists"
+    (listed,) = (one for one in (await admin.get("/agents/")).json()["items"] if one["name"] == "builder")
+    assert listed["kind"] == "sub_agent"
+    assert listed["timeout_us"] == 30 * 60_000_000
+    assert listed["capabilities"] == ["python"]
+
+
+async def test_a_task_is_assigned_acknowledged_and_snoozed(web: Web) -> None:
+    admin = await web.client()
+    await web.world.agent("builder")
+    await web.world.agent("other")
+    builder = await web.caller("agent", agent="builder")
+    other = await web.caller("agent", agent="other")
+    number = web.world.rows("SELECT id FROM agents WHERE name = 'builder'")[0][0]
+    task = (await admin.post("/tasks/", json={"title": "ship it"})).json()["task"]
+    given = await admin.post(f"/tasks/{task}/assign?agent_name=builder")
+    assert given.json()["agent"] == "builder"
+    assert (await admin.post(f"/tasks/{task}/assign?agent_name=nobody")).status_code == 404
+    snoozed = await builder.post(f"/agents/{number}/snooze?task_id={task}&minutes=30")
+    assert snoozed.json()["status"] == "snoozed"
+    told = await builder.post(f"/agents/{number}/acknowledge?task_id={task}")
+    assert (told.status_code, told.json()["status"]) == (200, "acknowledged")
+    by_body = await builder.post("/agents/builder/acknowledge", json={"task_id": task})
+    assert by_body.json()["already"] is True
+    assert (await other.post(f"/agents/other/acknowledge?task_id={task}")).status_code == 404
+    assert (await builder.post("/agents/builder/acknowledge?task_id=99")).status_code == 404
+    wrong = await builder.post("/agents/builder/acknowledge?task_id=x")
+    assert wrong.json()["fields"] == {"task_id": "is no number"}
+    shown = (await admin.get("/agents/builder")).json()
+    assert shown["agent"]["status"] == "working"
+    assert [one["task_id"] for one in shown["assignments"]] == [task]
+
+
+async def test_reassigning_makes_a_history_of_two(web: Web) -> None:
+    admin = await web.client()
+    await web.world.agent("one")
+    await web.world.agent("two")
+    task = (await admin.post("/tasks", json={"title": "ship it"})).json()["task"]
+    await web.world.settle()
+    for agent in ("one", "two"):
+        await admin.post(f"/tasks/{task}/assign?agent_name={agent}")
+    rows = (await admin.get(f"/tasks/{task}/assignments")).json()["items"]
+    assert [row["agent"] for row in rows][:2] == ["two", "one"]
+    assert rows[0]["status"] == "pending"
+    assert rows[1]["end_reason"] == "superseded"
+
+
+async def test_who_is_not_the_main_agent_is_chosen_first(web: Web) -> None:
+    admin = await web.client()
+    await web.world.agent("builder")
+    task = (await admin.post("/tasks", json={"title": "ship it"})).json()["task"]
+    await web.world.settle()
+    shown = (await admin.get(f"/tasks/{task}")).json()
+    assert shown["task"]["agent"] == "builder"
+    held = (await admin.get("/agents/builder")).json()
+    assert (held["agent"]["status"], held["assignments"][0]["task_id"]) == ("busy", task)
