@@ -202,6 +202,7 @@ class ProcessFacts(Struct, frozen=True, kw_only=True, omit_defaults=True):
     session: Token | None = None  # the boot id that the process was given
     since: datetime | None = None  # by the daemon's clock, which judges nobody
     exits: Count = 0  # how often it has ended lately
+    capabilities: Capabilities | None = None  # of those the agent has, what this process can do; None: all
     why: Note | None = None
 
 

@@ -52,6 +52,7 @@ def take(draft: Draft, machine: Machine, facts: ProcessFacts) -> None:
     changed = _said(after) != _said(before)
     if changed:
         after = structs.replace(after, process_at=draft.now)
+    after = _narrowed(after, facts)
     match facts.state:
         case "running":
             after = _running(draft, machine, before, after, facts)
@@ -75,12 +76,22 @@ def take(draft: Draft, machine: Machine, facts: ProcessFacts) -> None:
             exits=facts.exits,
             why=facts.why,
         )
+    if after.capabilities != before.capabilities:
+        draft.fact(after, "narrowed", capabilities=list(after.capabilities))
     if before.status != after.status:
         draft.wake("assigner")
 
 
 def _said(agent: Agent) -> tuple[object, ...]:
     return agent.machine, agent.process, agent.pid, agent.process_why
+
+
+def _narrowed(agent: Agent, facts: ProcessFacts) -> Agent:
+    """Leave an agent those capabilities that its process has, too; it gets none that it had not."""
+    if facts.capabilities is None or facts.state != "running":
+        return agent
+    kept = tuple(name for name in agent.capabilities if name in facts.capabilities)
+    return structs.replace(agent, capabilities=kept)
 
 
 def _running(draft: Draft, machine: Machine, before: Agent, after: Agent, facts: ProcessFacts) -> Agent:

@@ -70,6 +70,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cwd: str = "."
     env: dict[Annotated[str, Meta(pattern=_VARIABLE)], str] = {}
     capabilities: Capabilities | None = None
+    creds: str = ""
     autostart: bool = True
     stop: Length = Length(10 * SECOND_US)
     restart: RestartSpec = RestartSpec()
@@ -93,7 +94,7 @@ class MachineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`[machine]`: what it is called, how often it beats, where its agents' output goes."""
 
     name: Name = ""
-    beat: Length = Length(40 * SECOND_US)
+    beat: Length = Length(30 * SECOND_US)
     logs: str = ""
     log_bytes_max: Annotated[int, Meta(ge=4_096, le=1 << 40)] = 10 << 20
     log_files: Annotated[int, Meta(ge=0, le=100)] = 5
@@ -200,14 +201,20 @@ def _settled(found: DaemonFile, path: Path) -> DaemonFile:
         names.add(agent.name.lower())
     folder = path.absolute().parent
     machine = found.machine
-    logs = str(folder / Path(machine.logs).expanduser()) if machine.logs else ""
+    logs = machine.logs and _inside(folder, machine.logs)
     return DaemonFile(
         machine=msgspec.structs.replace(machine, name=machine.name or _host(), logs=logs),
         agent=tuple(
-            msgspec.structs.replace(agent, cwd=str(folder / Path(agent.cwd).expanduser()))
+            msgspec.structs.replace(
+                agent, cwd=_inside(folder, agent.cwd), creds=agent.creds and _inside(folder, agent.creds)
+            )
             for agent in found.agent
         ),
     )
+
+
+def _inside(folder: Path, name: str) -> str:
+    return str(folder / Path(name).expanduser())
 
 
 def _host() -> str:

@@ -16,13 +16,14 @@ import structlog
 from anyio.abc import TaskGroup
 
 from bus.embedded import try_lock
+from bus.nats import NatsBus
 from contracts.messages import ProcessFacts
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
 from rollcall.daemon import logs
-from rollcall.daemon.config import DaemonFile, load
+from rollcall.daemon.config import AgentSpec, DaemonFile, load
 from rollcall.daemon.journal import Journal
-from rollcall.daemon.link import Link
+from rollcall.daemon.link import Link, connected
 from rollcall.daemon.process import Process
 from rollcall.daemon.runner import Place, Runner, found
 from rollcall.door import DoorError, Hall, doors
@@ -152,15 +153,35 @@ class House:
 
     async def _speak(self) -> None:
         """Connect, open the agents' doors, and talk to Rollcall for as long as we live."""
-        bus = await self._link.connected()
+        bus = await connected(self._settings, self._file.machine.name)
         try:
-            async with doors(self._place.doors, bus, root=self._settings.root) as hall:
-                for name in self._runners:
-                    await _open(hall, name)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._open_doors, bus)
                 await self._link.run(bus, self._runners)
-        except DoorError as error:
-            log.error("doors.not_opened", reason=str(error))  # noqa: TRY400 - the reason says it all
-            await self._link.run(bus, self._runners)
+        finally:
+            await bus.drain()
+
+    async def _open_doors(self, bus: NatsBus) -> None:
+        """Keep a door for every agent: under its own credentials, or under ours."""
+        try:
+            async with (
+                doors(self._place.doors, bus, root=self._settings.root) as hall,
+                anyio.create_task_group() as group,
+            ):
+                for runner in self._runners.values():
+                    if runner.spec.creds:
+                        group.start_soon(self._open_own, hall, runner.spec)
+                    else:
+                        await _open(hall, runner.name)
+                await anyio.sleep_forever()
+        except* DoorError as errors:
+            log.error("doors.not_opened", reason=str(errors.exceptions[0]))  # noqa: TRY400 - it says it all
+
+    async def _open_own(self, hall: Hall, spec: AgentSpec) -> None:
+        bus = await connected(self._settings, spec.name, spec.creds)
+        try:
+            await _open(hall, spec.name, bus)
+            await anyio.sleep_forever()
         finally:
             await bus.drain()
 
@@ -189,8 +210,8 @@ class House:
                     log.warning("log.not_rotated", path=str(runner.log), reason=error.strerror)
 
 
-async def _open(hall: Hall, agent: str) -> None:
+async def _open(hall: Hall, agent: str, bus: NatsBus | None = None) -> None:
     try:
-        await hall.open(agent)
+        await hall.open(agent, bus)
     except DoorError as error:
         log.warning("door.not_opened", agent=agent, reason=str(error))

@@ -6,6 +6,7 @@ tells how all processes are, and a beat that was wrong is answered with the requ
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import Final, TypeVar
 
 import anyio
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus import trace
 from bus.api import BusError, BusUnavailable, Clock, Incoming
@@ -43,10 +44,45 @@ from rollcall.settings import Settings
 T = TypeVar("T", bound=Struct)
 log = structlog.get_logger(__name__)
 
-CONNECT_S: Final = 10.0
+CONNECT_S: Final = 5.0
 ANSWER_S: Final = 2.0
-PAUSE_S: Final = 0.5  # before the next try, also after a refusal
+PAUSE_S: Final = 0.5  # before the next try, at most twice as long: many machines may come back at once
+REPORTED_MAX: Final = 50  # processes in one report: with all their capabilities it must not be too long
 LOOK_S: Final = 1.0  # how often the address is looked up while the bus is away
+
+
+async def connected(settings: Settings, who: str, creds: str = "") -> NatsBus:
+    """Connect in the name of a machine or an agent, however long that takes."""
+    said = ""
+    while True:
+        url = bus_url(settings)
+        why = f"{settings.url_file} is not there"
+        if url is not None:
+            try:
+                return await _open(url, who, creds or str(settings.nats.creds or ""))
+            except (
+                BusUnavailable,
+                OSError,
+                ValueError,
+            ) as error:  # the credentials may be no such file, or none
+                why = str(error)
+        if why != said:
+            said = why
+            log.warning("bus.not_found", who=who, reason=why)
+        await anyio.sleep(LOOK_S)
+
+
+async def _open(url: str, who: str, creds: str) -> NatsBus:
+    client = await connect(
+        url,
+        name=f"rollcall/{who}",
+        inbox_prefix=f"_INBOX_{who}",
+        access=Access(credentials_file=creds) if creds else None,
+        timeout_s=CONNECT_S,
+    )
+    bus = NatsBus(client)
+    await bus.start()
+    return bus
 
 
 class Link:
@@ -84,35 +120,6 @@ class Link:
         self._changed.add(agent)
         self._settled = anyio.Event()
         self._news.set()
-
-    async def connected(self) -> NatsBus:
-        """Connect, however long that takes."""
-        said = ""
-        while True:
-            url = bus_url(self._settings)
-            why = f"{self._settings.url_file} is not there"
-            if url is not None:
-                try:
-                    return await self._open(url)
-                except BusUnavailable as error:
-                    why = str(error)
-            if why != said:
-                said = why
-                log.warning("bus.not_found", reason=why)
-            await anyio.sleep(LOOK_S)
-
-    async def _open(self, url: str) -> NatsBus:
-        creds = self._settings.nats.creds
-        client = await connect(
-            url,
-            name=f"rollcall/machine/{self._machine}",
-            inbox_prefix=f"_INBOX_{self._machine}",
-            access=None if creds is None else Access(credentials_file=str(creds)),
-            timeout_s=CONNECT_S,
-        )
-        bus = NatsBus(client)
-        await bus.start()
-        return bus
 
     async def run(self, bus: NatsBus, runners: Mapping[str, Runner]) -> None:
         """Speak for the machine, and let operators give orders to `runners`, until cancelled."""
@@ -169,19 +176,20 @@ class Link:
                     log.warning("report.not_taken", reason=said)
                 if isinstance(error, _RefusedError) and error.problem.code == "rejoin_required":
                     self._joined = False
-                await anyio.sleep(PAUSE_S)
+                await anyio.sleep(PAUSE_S * random.uniform(1, 2))  # noqa: S311 - no secret
                 continue
             if not self._changed:
                 self._settled.set()
                 await self._news.wait()
 
     async def _join(self, bus: NatsBus) -> None:
-        self._changed.clear()  # all is told; what changes from here on is told again
+        told = self._facts()
+        self._changed = {name for name, facts in told.items() if facts.capabilities is not None}
         params = JoinParams(
             session=self.session,
             interval_s=max(1, round(self._beat_s)),
             release=self._release,
-            processes=tuple(self._facts().values()),
+            processes=_brief(told),
         )
         result = await self._ask(bus, "join", params, JoinResult)
         self._joined = True
@@ -189,7 +197,8 @@ class Link:
         log.info("machine.joined", machine=self._machine, session=self.session)
 
     async def _report(self, bus: NatsBus) -> None:
-        names, self._changed = self._changed, set()
+        names = set(sorted(self._changed)[:REPORTED_MAX])
+        self._changed -= names
         told = tuple(facts for name, facts in self._facts().items() if name in names)
         if not told:
             return
@@ -217,7 +226,7 @@ class Link:
                     session=self.session,
                     interval_s=max(1, round(self._beat_s)),
                     seq=seq,
-                    processes=tuple(self._facts().values()),
+                    processes=_brief(self._facts()),
                 )
                 subject = self._subject(subjects.machine_heartbeat(self._machine))
                 try:
@@ -228,7 +237,8 @@ class Link:
 
     def _on_complaint(self, message: Incoming) -> None:
         """Join again when a beat was wrong."""
-        log.info("beat.refused", reason=message.data.decode(errors="replace")[:200])
+        hint = "if that is another session, again and again: two daemons use this machine's name"
+        log.warning("beat.refused", reason=message.data.decode(errors="replace")[:200], hint=hint)
         self._joined = False
         self._news.set()
 
@@ -260,6 +270,11 @@ class Link:
             if found is not None and found != url:
                 url = found
                 bus.client.set_server_pool([found])
+
+
+def _brief(told: Mapping[str, ProcessFacts]) -> tuple[ProcessFacts, ...]:
+    """Return the facts without what is only reported: those of all processes must fit into a message."""
+    return tuple(structs.replace(facts, capabilities=None) for facts in told.values())
 
 
 class _RefusedError(Exception):

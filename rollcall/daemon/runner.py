@@ -110,6 +110,7 @@ class Runner:
             session=self._session if word == "running" else self._ended,
             since=instant(self._since),
             exits=self._exits,
+            capabilities=self.spec.capabilities if word == "running" else None,
             why=self.kept.why[:WHY_CHARS_MAX],
         )
 
@@ -221,6 +222,8 @@ class Runner:
             "ROLLCALL_SESSION": self._session,
             "ROLLCALL_SOCKET": str(self._place.doors / f"{self.name}.sock"),
         }
+        if self.spec.creds:
+            named["ROLLCALL_NATS__CREDS"] = self.spec.creds
         try:
             process = Process.launch(
                 self.spec.words,

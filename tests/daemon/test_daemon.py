@@ -4,9 +4,14 @@ import os
 import signal
 from pathlib import Path
 
+import anyio
+import msgspec
 import pytest
 
+from contracts.messages import MachineBeat
 from tests.daemon.conftest import Box, alive, until
+from tests.support.cable import cable
+from tests.support.nats import Seen
 from tests.support.world import World
 
 
@@ -228,3 +233,90 @@ async def test_long_output_is_put_aside_while_it_is_written(box: Box) -> None:
     old = box.home / "logs/a1.log.1"
     await until(lambda: old.exists() and old.stat().st_size > 4096 and not box.said("a1"))
     assert len(old.read_text().split()) == 10_001
+
+
+async def test_the_agents_word_goes_through_its_own_door(world: World, box: Box) -> None:
+    await box.agent("a1", "wait")
+    await box.agent("a2", "wait", creds="a2.creds")  # this bus does not ask for them
+    await box.start()
+    asked = b"POST /api/v1/agent/sync HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    for name in ("a1", "a2"):
+        await box.pid(name)
+        door = box.home / f"doors/{name}.sock"
+        await until(door.exists)
+        async with await anyio.connect_unix(str(door)) as caller:
+            await caller.send(asked)
+            heard = await caller.receive()
+        assert heard.startswith(b"HTTP/1.1 200 ")
+        assert f'"agent":"{name}"'.encode() in heard
+
+
+async def test_without_doors_the_agents_live_all_the_same(world: World, box: Box) -> None:
+    box.home.mkdir(parents=True)
+    (box.home / "doors").write_text("in the way")
+    await box.agent("a1", "wait")
+    await box.start()
+    await box.pid("a1")
+    await until(lambda: bool(box.logged("doors.not_opened")))
+
+
+async def test_the_machine_beats_with_the_facts_of_its_processes(world: World, box: Box) -> None:
+    heard = Seen()
+    await world.bus.subscribe("rollcall.v1.hb.>", heard)
+    box.machine["beat"] = "1s"
+    await world.operator("agent.add", name="a1", capabilities=["python", "review"])
+    box.define("a1", "wait", capabilities=["review", "cooking"])
+    await box.start()
+    pid = await box.pid("a1")
+    heard.clear()
+    await heard.have(2)
+    assert {message.subject for message in heard} == {"rollcall.v1.hb.machine.box"}
+    said = msgspec.json.decode(heard[0].data, type=MachineBeat)
+    assert [(facts.agent, facts.state, facts.pid) for facts in said.processes] == [("a1", "running", pid)]
+    shown = await world.who("a1")
+    assert shown.capabilities == ("review",)  # the file narrows what the operator gave, and adds nothing
+
+
+async def test_a_beat_that_is_refused_makes_the_machine_join_again(world: World, box: Box) -> None:
+    box.machine["beat"] = "1s"
+    await box.start()
+    await until(lambda: bool(box.logged("machine.joined")))
+    await world.raw("cmd.machine.box.join", b'{"session":"somebody-else"}')
+    await until(lambda: len(box.logged("machine.joined")) == 2)
+    (machine,) = (await world.operator("machine.ls")).items
+    assert machine.session == box.logged("machine.joined")[0]["session"]
+
+
+async def test_an_agent_that_nobody_registered_runs_and_is_not_believed(world: World, box: Box) -> None:
+    box.define("ghost", "wait")
+    await box.start()
+    await box.speaks("ghost")
+    await until(lambda: bool(box.logged("process.not_believed")))
+    (line,) = box.logged("process.not_believed")
+    assert (line["agent"], line["reason"]) == ("ghost", "there is no active agent ghost")
+
+
+async def test_the_bus_is_found_wherever_it_comes_up(world: World, box: Box) -> None:
+    url, box.url = box.url, ""
+    await box.agent("a1", "wait")
+    await box.start()
+    await until(lambda: bool(box.logged("bus.not_found")))
+    place = box.folder / "nats.url"
+    place.write_text(url)
+    pid = await box.pid("a1")
+    await box.cable.cut()
+    async with cable(int(world.nats.address.rpartition(":")[2])) as elsewhere:
+        place.write_text(elsewhere.url)
+        os.kill(pid, signal.SIGKILL)
+        await box.is_told("a1", "ready", process_why="killed by SIGKILL; try 1 of 3")
+        assert box.program is not None
+        await box.program.stop()
+
+
+async def test_a_log_that_cannot_be_put_aside_stops_nobody(box: Box) -> None:
+    box.machine |= {"log_bytes_max": 4096, "log_files": 1}
+    (box.home / "logs/a1.log.1/full").mkdir(parents=True)
+    await box.agent("a1", "chatty")
+    await box.start()
+    await until(lambda: bool(box.logged("log.not_rotated")))
+    await box.pid("a1")

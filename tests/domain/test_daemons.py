@@ -218,3 +218,37 @@ def test_a_machine_is_shown_with_its_agents(world: World) -> None:
     assert [row.name for row in daemons.listed(list(world.machines.values())).items] == ["m1"]
     with pytest.raises(NotFoundError):
         daemons.shown(world, "m9", [])
+
+
+def test_a_word_that_a_process_ended_is_about_its_own_session(world: World) -> None:
+    world.host("m1", "d1", facts())
+    world.report(facts("failed", session="b1", why="3 tries failed"))
+    assert a1(world).status == "dead_failed_revive"
+    world.join("a1", "by-hand")
+    assert a1(world).status == "ready"
+    told = world.report(facts("failed", session="b1", why="3 tries failed"))
+    assert [row.why for row in told.refused] == ["a1 has joined by itself since"]
+    assert a1(world).status == "ready"
+    world.report(facts("failed", session="by-hand"))
+    assert a1(world).status == "dead_failed_revive"
+
+
+def test_who_left_on_purpose_may_crash_in_a_later_life(world: World) -> None:
+    world.host("m1", "d1", facts())
+    world.report(facts("stopped", session="b1"))
+    refused = world.report(facts("restarting", session="b1")).refused
+    assert [row.why for row in refused] == ["a1 left on purpose: it is not revived"]
+    assert a1(world).status == "offline"
+    world.report(facts("restarting", session="b2", why="killed by SIGKILL; try 1 of 3"))
+    assert a1(world).status == "restarting"
+
+
+def test_a_process_can_do_less_than_its_agent_may_and_never_more() -> None:
+    world = World()
+    world.agent("a1", "python", "review", beats="required")
+    world.host("m1", "d1", facts(capabilities=("review", "cooking")))
+    assert a1(world).capabilities == ("review",)
+    world.report(facts(capabilities=("review", "cooking")))
+    world.report(facts())
+    world.report(facts("restarting", session="b1", capabilities=()))
+    assert (a1(world).capabilities, world.events("narrowed")) == (("review",), ["narrowed"])
