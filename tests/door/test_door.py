@@ -71,7 +71,7 @@ async def test_silence_is_asked_again_under_the_same_id_and_then_told(place: Pla
     assert (reply.status, reply.json["code"]) == (503, "unavailable")
     (identity,) = {body["command_id"] for _, body, _ in bus.asked}
     assert f"--command-id {identity}" in reply.json["detail"]
-    assert len(bus.asked) == 3
+    await until(lambda: len(bus.asked) == 3)
     bus.answer("ack", None)
     assert (await (await place.call()).asks("ack", [5], Prefer="wait=0.3")).status == 503
     bus.answer("sync", None)
