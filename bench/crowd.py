@@ -86,18 +86,22 @@ async def together(copies: int, count: int) -> Together:
         agents.go()
         check(on, count, await agents.result())
     work = {
-        "assigning": ("assigner", "assignments"),
-        "pinging": ("pinger", "pings"),
-        "answers": ("pinger", "answers"),
-        "escalating": ("escalator", "deadlines"),
+        "assigning": ("assigner", ("assignments", "openings")),  # which of them is first is not ours to say
+        "pinging": ("pinger", ("pings",)),
+        "answers": ("pinger", ("answers",)),
+        "escalating": ("escalator", ("deadlines",)),
     }
     return Together(
         copies=copies,
         assigned_per_s=assigned,
         escalated_per_s=escalated,
         shares={
-            kind: [each[what] for name, each in zip(names, done, strict=True) if name == service]
-            for kind, (service, what) in work.items()
+            kind: [
+                sum(each[duty] for duty in duties)
+                for name, each in zip(names, done, strict=True)
+                if name == service
+            ]
+            for kind, (service, duties) in work.items()
         },
     )
 
