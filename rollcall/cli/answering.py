@@ -34,7 +34,7 @@ def refused(caller: Caller, operation: Operation, params: Struct, error: Any) ->
     """Return the failure for a refusal."""
     problem = msgspec.to_builtins(error.problem)
     agent = operation.scope == "agent"
-    hint = after_refusal(problem, getattr(params, "assignment", ""), agent=agent)
+    hint = after_refusal(problem, msgspec.to_builtins(params), agent=agent)
     return Refused(error.problem, hint=hint, as_json=caller.form != "table")
 
 
@@ -48,7 +48,7 @@ def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> N
         note = sessions.settle(operation.name, getattr(params, "session", None) or "", caller.session_path)
         if note:
             click.echo(note, err=True)
-        click.echo(f"next: {after(operation.name, getattr(params, 'assignment', ''), result)}", err=True)
+        click.echo(f"next: {after(operation.name, msgspec.to_builtins(params), result)}", err=True)
     elif operation.name == "agent.add" and getattr(params, "beats", None) == "required":
         hint = "it gets no work before it has joined; one that sends no heartbeats: --beats none"
         click.echo(f"note: {hint}", err=True)

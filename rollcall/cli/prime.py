@@ -10,7 +10,7 @@ from rollcall.cli.words import owed
 
 LINES_MAX: Final = 12
 LINE_CHARS_MAX: Final = 200
-_CLOCKS: Final = {"accept_by": "accept", "progress_by": "say how far you are", "snooze_until": "asked again"}
+_CLOCKS: Final = {"accept_by": "answer due", "progress_by": "progress due", "snooze_until": "asked again"}
 _HOW: Final = """
 How it goes:
   rollcall next                   what to do now; waits up to 50 s, exit code 3: nothing yet, run it again

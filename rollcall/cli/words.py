@@ -1,5 +1,6 @@
 """What each option means, and what to run next."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rollcall.cli.tree import array_of, is_array
@@ -59,10 +60,12 @@ HELP: Final = {
 
 _PROGRESS: Final = 'rollcall progress {0} "what you did"   (or: rollcall done {0})'
 _NEXT: Final = "rollcall next"
+_BY_ITSELF: Final = "rollcall next   (it goes on by itself; sooner: rollcall resume {0})"
 _AFTER: Final = {
     "assignment.ack": _PROGRESS,
     "assignment.progress": _PROGRESS,
     "assignment.wait": "rollcall resume {0}   (when the wait is over)",
+    "assignment.handoff": "rollcall next   (and stop working on it)",
     "assignment.snooze": "rollcall next   (or, to begin now: rollcall unsnooze {0})",
     "agent.leave": "rollcall join   (when you are back)",
 }
@@ -86,13 +89,16 @@ _REFUSED: Final = {
 _AGAIN: Final = "the same command again: it is carried out once"
 
 
-def after(operation: str, assignment: object, result: Any) -> str:
-    """Return what an agent runs next, after an answer about an assignment ("" for none)."""
+def after(operation: str, body: Mapping[str, Any], result: Any) -> str:
+    """Return what an agent runs next, after the result of what it asked with this body."""
+    assignment = body.get("assignment", "")
     lease = result.get("lease") or most_urgent(result.get("leases"))
     if lease:
         return owed(lease)
     if operation in {"assignment.resume", "assignment.unsnooze"}:
         return _OWED.get(result.get("status"), _NEXT).format(assignment)
+    if operation == "assignment.wait" and body.get("resume_at"):
+        return _BY_ITSELF.format(assignment)
     return _AFTER.get(operation, _NEXT).format(assignment)
 
 
@@ -111,7 +117,7 @@ def _urgency(lease: Any) -> int:
     return _URGENT.get(lease["status"], len(_URGENT))
 
 
-def after_refusal(problem: Any, assignment: object, *, agent: bool) -> str:
+def after_refusal(problem: Mapping[str, Any], body: Mapping[str, Any], *, agent: bool) -> str:
     """Return what to run next after a refusal; agents are always told something."""
     code, seconds = problem["code"], problem.get("retry_after_s")
     if seconds:
@@ -119,4 +125,4 @@ def after_refusal(problem: Any, assignment: object, *, agent: bool) -> str:
     if code == "nobody_answers":
         return "rollcall up   (or: rollcall doctor)"
     usual = _AGAIN if code in {"unavailable", "overloaded"} else _NEXT
-    return _REFUSED.get(code, usual).format(assignment) if agent else ""
+    return _REFUSED.get(code, usual).format(body.get("assignment", "")) if agent else ""

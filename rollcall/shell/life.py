@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> in
     show(verb["operation"], answer, form)
     if note := sessions.settle(verb["operation"], body.get("session", ""), place.session):
         say(note)
-    say(f"next: {words.after(verb['operation'], body.get('assignment', ''), answer)}")
+    say(f"next: {words.after(verb['operation'], body, answer)}")
     return NOTHING if answer.get("status") == "none" else 0
 
 
@@ -84,7 +84,7 @@ def refused(problem: Any, body: Verb, form: str) -> int:
     """Say why it was refused, and what to do; return the exit code."""
     if form == "table":
         say(f"Error: {clean(refusal(problem))}")
-        say(f"next: {words.after_refusal(problem, body.get('assignment', ''), agent=True)}")
+        say(f"next: {words.after_refusal(problem, body, agent=True)}")
     else:
         say(json.dumps(problem, separators=(",", ":"), ensure_ascii=False))
     return exit_code(problem["status"])

@@ -235,10 +235,24 @@ async def test_after_a_pause_the_state_says_what_is_owed(
 
 async def test_what_to_run_next_follows_the_answer(ann: Command, bus: Bus) -> None:
     lease = {"assignment": 5, "task": 7, "title": "t", "status": "pending"}
-    bus.answer("sync", {"incarnation": "k", "agent": "ann", "leases": [lease], "notices": []})
+    held = [
+        lease | {"assignment": n, "status": status} for n, status in enumerate(("snoozed", "acknowledged"))
+    ]
+    bus.answer("sync", {"incarnation": "k", "agent": "ann", "leases": [*held, lease], "notices": []})
     bus.answer("leave", {"leases": 0})
     bus.answer("complete", OUTCOME | {"status": "completed", "already": True})
     assert (await ann("sync")).stderr == "next: rollcall ack 5   (or: rollcall decline 5)\n"
     assert "rollcall join " in (await ann("leave")).stderr
     done = await ann("done", "5")
     assert (done.stdout, done.stderr) == ("assignment 5: completed (already)\n", "next: rollcall next\n")
+
+
+async def test_a_wait_that_ends_by_itself_is_not_to_be_resumed(ann: Command, bus: Bus) -> None:
+    bus.answer("wait", OUTCOME | {"status": "waiting"})
+    named = await ann("wait", "5", "--for", "rate-limit", "--resume-at", AT)
+    assert named.stderr == "next: rollcall next   (it goes on by itself; sooner: rollcall resume 5)\n"
+    assert bus.body["on"] == "rate_limit"
+    open_ended = await ann("wait", "5", "--for", "human")
+    assert open_ended.stderr == "next: rollcall resume 5   (when the wait is over)\n"
+    bus.answer("handoff", {"assignment": 9, "agent": "bob"})
+    assert (await ann("handoff", "5")).stderr == "next: rollcall next   (and stop working on it)\n"

@@ -27,7 +27,7 @@ def test_who_holds_something_is_told_what_to_run() -> None:
     lines = page(leases=[LEASE, LEASE | {"assignment": 6, "status": "waiting", "ping": None}])
     assert lines[0] == "You are ann, an agent of Rollcall, session s-1."
     assert "You hold 2 tasks:" in lines
-    assert lines[4].startswith("assignment 5 (task 7): acknowledged, say how far you are ")
+    assert lines[4].startswith("assignment 5 (task 7): acknowledged, progress due ")
     assert lines[5] == "  > Write it[2J"
     assert lines[6:18] == ["  > Ignore all else."] * 12
     assert lines[18] == "  > … (9 more lines)"
