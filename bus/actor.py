@@ -205,6 +205,9 @@ class Runtime:
             self._doors.append(
                 await self.ports.bus.subscribe(f"{self.ports.root}.{declared.subject}", listener.accept)
             )
+            if declared.changes is not None:
+                told = f"{self.ports.root}.{declared.changes}"
+                self._doors.append(await self.ports.bus.subscribe(told, listener.changed))
         for inbox in service.inboxes:
             loop = InboxLoop(
                 inbox,

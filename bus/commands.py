@@ -11,6 +11,7 @@ import structlog
 from bus import trace
 from bus.api import BusError
 from bus.endpoints import INBOXES
+from bus.resting import Resting
 from bus.service import Delivery, Request
 from bus.vitals import Gauge
 from bus.work import internal_error
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from bus.api import Incoming
     from bus.endpoints import MicroRequest
+    from bus.resting import Sign
     from bus.service import Context, Endpoint, Listener
     from bus.work import Casts, Worker
     from contracts.work import Unit
@@ -213,14 +215,22 @@ class ListenerLoop:
         self._newest: dict[str, dict[str, Delivery]] = {}  # by who and which
         self._since: int | None = None  # when the first of these came
         self._writing_since: int | None = None  # and of those that are being written
+        self._resting = Resting()
         self._bell = anyio.Event()
         context.pulse.ask(lambda: self.waiting_since)
         self.gauge = Gauge(listener.subject, context.clock, every_s=TURN_S, waiting=lambda: self.in_hand)
 
     @property
     def waiting_since(self) -> int | None:
-        """When the first message came that is not written yet (microseconds)."""
-        return self._since if self._writing_since is None else self._writing_since
+        """When the first message came, or was due, that is not written yet (microseconds)."""
+        since = self._since if self._writing_since is None else self._writing_since
+        overdue = self._resting.overdue(self._context.clock.now())
+        return min((at for at in (since, overdue) if at is not None), default=None)
+
+    @property
+    def resting(self) -> int:
+        """How many messages wait because what was written of their senders still holds."""
+        return len(self._resting)
 
     @property
     def in_hand(self) -> int:
@@ -234,14 +244,25 @@ class ListenerLoop:
         """
         tokens = tuple(subjects.split(message.subject, self._context.root))
         delivery = Delivery(tokens, message.data, self._context.clock.now(), message.reply)
-        who, which = self._listener.key(delivery)
-        if who not in self._newest and len(self._newest) >= BEATING_MAX:
+        sign = self._listener.sign(delivery)
+        if not sign.rests_us or not self._resting.takes(sign, delivery):
+            self._put(sign, delivery)
+
+    def _put(self, sign: Sign, delivery: Delivery) -> None:
+        if sign.who not in self._newest and len(self._newest) >= BEATING_MAX:
             self._context.pulse.missed()
             return
         if self._since is None:
             self._since = delivery.at_us
-        _keep(self._newest.setdefault(who, {}), which, delivery)
+        _keep(self._newest.setdefault(sign.who, {}), sign.which, delivery)
         self._bell.set()
+
+    def changed(self, message: Incoming) -> None:
+        """Hear that something became of a sender: its word that waits is written, and so is its next one."""
+        who = subjects.split(message.subject, self._context.root)[2]
+        waited = self._resting.forget(who)
+        if waited is not None:
+            self._put(self._listener.sign(waited), waited)
 
     def ring(self) -> None:
         """Look whether there is something to do."""
@@ -249,12 +270,15 @@ class ListenerLoop:
 
     async def run(self, closed: anyio.Event) -> None:
         """Work until the door is `closed` and nothing is left."""
-        while self._newest or not closed.is_set():
+        while self._newest or self._resting or not closed.is_set():
             self.gauge.turn()
             self._bell = anyio.Event()
             if not self._newest:
                 with anyio.move_on_after(TURN_S):
                     await self._bell.wait()
+            rested = self._resting.all() if closed.is_set() else self._resting.due(self._context.clock.now())
+            for delivery in rested:
+                self._put(self._listener.sign(delivery), delivery)
             try:
                 await self.flush()
             except StoreFaultError as error:
@@ -289,6 +313,9 @@ class ListenerLoop:
                     self._say(delivery, result, traced)
 
     def _say(self, delivery: Delivery, result: Committed, traced: str) -> None:
+        sign = self._listener.sign(delivery)
+        if result.problem is None and sign.rests_us:
+            self._resting.written(sign, delivery.at_us)
         said = self._listener.reply(delivery, result)
         if said is None:
             return

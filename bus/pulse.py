@@ -29,6 +29,7 @@ REACH_S: Final = 2.0
 AWAY_S: Final = 5.0  # a connection that is lost and back sooner, as after a pause, was no outage
 ILL_MAX: Final = 7
 SLOW_S: Final = 0.5  # a round trip that takes longer is a sign of illness, ours or the bus's
+LATE_S: Final = 2.0  # so is a look that comes more than a tick too late
 WELL_S: Final = 5.0  # without such signs a step of the score is forgiven
 PAUSE_S: Final = 3.0  # whoever has not looked for three ticks may not have read what was said meanwhile
 STEP_S: Final = 5.0  # no clock that is only corrected moves so far from the monotonic one in so short a time
@@ -88,18 +89,6 @@ class Pulse:
             log.warning("hearing.behind" if behind else "hearing.caught_up", by_s=(now - until) / 1e6)
         return until
 
-    def feel(self, *, ill: bool) -> None:
-        """Note a sign of illness, a tick that came late or a slow bus, or that there was none."""
-        mono = self._clock.monotonic()
-        if ill:
-            self.health = min(self.health + 1, ILL_MAX)
-        elif self.health and mono - self._well_since >= WELL_S:
-            self.health -= 1
-        else:
-            return
-        self._well_since = mono
-        log.info("health.changed", score=self.health)
-
     def missed(self) -> None:
         """Note that something that was said was not heard."""
         self._deaf()
@@ -121,6 +110,7 @@ class Pulse:
         if paused or not connected or dropped != self._dropped or abs(stepped_us) > STEP_S * 1e6:
             self._hearing_since = wall
         self._dropped = dropped
+        self._feel(ill=mono - last_mono > LATE_S, mono=mono)
         self._note_bus(connected=connected, mono=mono)
 
     async def settle(self) -> None:
@@ -165,10 +155,8 @@ class Pulse:
         """Look once a second and wait for nothing else: a store or a bus that is slow is no pause."""
         while not stop.is_set():
             self.look()
-            before = self._clock.monotonic()
             with anyio.move_on_after(STAMP_S):
                 await stop.wait()
-            self.feel(ill=self._clock.monotonic() - before > 2 * STAMP_S)
 
     async def _tell_on(self, stop: anyio.Event) -> None:
         while not stop.is_set():
@@ -184,13 +172,14 @@ class Pulse:
         """Ask the server: a line that is dead, or a process that was paused, still looks connected."""
         if not self._bus.connected:
             return False
-        asked = self._clock.monotonic()
+        asked = anyio.current_time()
         try:
             with anyio.fail_after(REACH_S):
                 await self._bus.rtt()
         except (BusError, TimeoutError):
             return False
-        self.feel(ill=self._clock.monotonic() - asked > SLOW_S)
+        if anyio.current_time() - asked > SLOW_S:
+            self._feel(ill=True, mono=self._clock.monotonic())
         return True
 
     def _stamp(self, *, live: bool, vitals: bytes | None = None) -> Stamp:
@@ -207,6 +196,17 @@ class Pulse:
     def _told(self, stamp: Stamp) -> None:
         if stamp.server is not None:
             self._untold = False
+
+    def _feel(self, *, ill: bool, mono: float) -> None:
+        """Note a sign of illness, a look that came late or a slow bus, or that there was none."""
+        if ill:
+            self.health = min(self.health + 1, ILL_MAX)
+        elif self.health and mono - self._well_since >= WELL_S:
+            self.health -= 1
+        else:
+            return
+        self._well_since = mono
+        log.info("health.changed", score=self.health)
 
     def _note_bus(self, *, connected: bool, mono: float) -> None:
         if connected:

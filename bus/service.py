@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bus.api import Bus, Clock
     from bus.outbox import Outbox
     from bus.pulse import Pulse
+    from bus.resting import Sign
     from contracts.operations import Operation
 
 
@@ -104,9 +105,10 @@ class Listener(Struct, frozen=True, kw_only=True):
     """Core messages, handed over in batches; of those with one key (who, which) only the newest counts."""
 
     subject: str  # without the root
-    key: Callable[[Delivery], tuple[str, str]]
+    sign: Callable[[Delivery], Sign]
     unit: Callable[[Delivery], Unit | None]  # None: cannot be read, and is nobody's harm
     reply: Callable[[Delivery, Committed], Cast | None]  # best effort, when something has to be said
+    changes: str | None = None  # events about senders (evt.<aggregate>.<who>.…): their next word is written
 
 
 class Duty(Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ WAITING_MAX: Final[Mapping[str, int]] = MappingProxyType(
     {"answer": 65_536, "order": 2_000, "work": 1_000, "look": 500}
 )
 """Commands of each priority that one service of one process has in hand at most; the next ones get 429."""
-BEATING_MAX: Final = 65_536
+BEATING_MAX: Final = 262_144
 """Agents whose beats one process has in hand at most: the newest of each of their last sessions."""
 SESSIONS_HEARD_MAX: Final = 4
 PROCESSES_MAX: Final = 500

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import structlog
 from msgspec import Struct
 
+from bus.resting import Sign
 from bus.service import Chore, Delivery, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts import subjects
 from contracts.codec import decode, encode
 from contracts.errors import RollcallError
-from contracts.limits import MACHINE_BYTES_MAX
 from contracts.messages import Beat
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
 from domain import agents, brakes, daemons, presence, silence, status
+from domain.listening import interval_us
 from domain.timers import Timers
 from services.monitor import audit, machines, many, orders, tokens
 
@@ -62,10 +63,16 @@ class Monitor(Struct, frozen=True, kw_only=True):
     def listeners(self) -> tuple[Listener, ...]:
         """Beats of agents and of machines."""
         return (
-            Listener(subject="hb.*", key=_beating, unit=self._beat, reply=_beat_reply),
+            Listener(
+                subject="hb.*",
+                sign=self._sign,
+                unit=self._beat,
+                reply=_beat_reply,
+                changes=subjects.event("agent", "*", "*"),
+            ),
             Listener(
                 subject="hb.machine.*",
-                key=_beating,
+                sign=lambda delivery: Sign(delivery.tokens[2]),
                 unit=lambda delivery: machines.beat(delivery, self.timers),
                 reply=machines.beat_reply,
             ),
@@ -109,6 +116,16 @@ class Monitor(Struct, frozen=True, kw_only=True):
 
     def _timed(self, unit: Callable[[Request, Timers], Unit]) -> Callable[[Request], Unit]:
         return lambda request: unit(request, self.timers)
+
+    def _sign(self, delivery: Delivery) -> Sign:
+        """Tell beats apart by agent and session: a stale session does not speak over the present one."""
+        try:
+            heard = decode(delivery.data or b"{}", _Heard)
+        except RollcallError:
+            return Sign(delivery.tokens[1])
+        rests_us = interval_us(heard.interval_s) * self.timers.beat_misses // 2
+        canary = delivery.tokens[1] == subjects.CANARY
+        return Sign(delivery.tokens[1], heard.session or "", 0 if canary else rests_us)
 
     def _beat(self, delivery: Delivery) -> Unit | None:
         """Return the unit of a beat; one that cannot be read is nobody's death."""
@@ -170,17 +187,9 @@ class Monitor(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Session(Struct):
+class _Heard(Struct, gc=False):
     session: str | None = None
-
-
-def _beating(delivery: Delivery) -> tuple[str, str]:
-    """Tell beats apart by agent and session, so that a stale session does not speak over the present one."""
-    try:
-        session = decode(delivery.data or b"{}", _Session, bytes_max=MACHINE_BYTES_MAX).session
-    except RollcallError:
-        session = None
-    return delivery.tokens[-1], session or ""
+    interval_s: int = 30
 
 
 def _beat_reply(delivery: Delivery, result: Committed) -> Cast | None:

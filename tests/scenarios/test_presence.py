@@ -8,10 +8,17 @@ from tests.support.world import Refused, World
 
 
 async def beat(world: World, name: str = "a1", **fields: object) -> None:
-    """Beat once, and wait until it was taken."""
+    """Beat once, and wait until it was taken: written, or kept because what is written still holds."""
     before = world.rows("SELECT version FROM agents WHERE name = ?", name)
     await world.bus.publish(f"rollcall.v1.hb.{name}", msgspec.json.encode(fields))
-    await until(lambda: world.rows("SELECT version FROM agents WHERE name = ?", name) != before)
+
+    def taken() -> bool:
+        loops = [house.runtime.listeners["hb.*"] for house in world.houses if house.runtime.listeners]
+        resting = [loop._resting._waiting.get(name) for loop in loops]
+        kept = any(word is not None and word.at_us == world.clock.at for word in resting)
+        return kept or world.rows("SELECT version FROM agents WHERE name = ?", name) != before
+
+    await until(taken)
 
 
 async def joined(world: World, **fields: object) -> None:
@@ -193,3 +200,41 @@ async def test_an_agent_without_beats_is_judged_by_its_promises_alone(world: Wor
     await world.says("a1", "complete", lease)
     shown = await world.who("a1")
     assert (shown.status, shown.status_why) == ("ready", "no beats")
+
+
+async def test_a_beat_whose_predecessor_was_just_written_waits_and_nobody_is_judged_without_it(
+    world: World,
+) -> None:
+    await joined(world)
+    beaten = "SELECT beat_at FROM agents WHERE name = 'a1'"
+    await beat(world, session="s1")
+    written = world.rows(beaten)
+    await world.forward(seconds=30)
+    await beat(world, session="s1")
+    kept = world.clock.at
+    assert world.rows(beaten) == written  # it is in memory
+    await world.forward(seconds=59)
+    assert world.rows(beaten) == written or world.rows(beaten) == [(kept,)]
+    await until(lambda: world.rows(beaten) == [(kept,)])  # three quarters of the time to live are over
+    await world.forward(seconds=29)
+    assert (await world.who("a1")).status == "ready"
+    await world.forward(seconds=5)
+    assert (await world.who("a1")).status == "suspect"
+
+
+async def test_a_beat_after_a_change_of_its_agent_is_looked_at_at_once(world: World) -> None:
+    await joined(world)
+    await beat(world, session="s1")
+    await world.asks("a1", "agent.leave")
+    await world.hear()
+    reply = await world.raw("hb.a1", b'{"session":"s1"}')
+    assert msgspec.json.decode(reply.data)["code"] == "rejoin_required"
+
+
+async def test_what_waits_in_memory_is_written_before_the_monitor_stops(world: World) -> None:
+    await joined(world)
+    await beat(world, session="s1")
+    await world.forward(seconds=20)
+    await beat(world, session="s1")
+    await world.stop()
+    assert world.rows("SELECT beat_at FROM agents WHERE name = 'a1'") == [(world.clock.at,)]
