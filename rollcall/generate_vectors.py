@@ -62,7 +62,14 @@ LEASE: Final = Lease(
     ping=PING,
 )
 PROCESS: Final = m.ProcessFacts(
-    agent="ann", state="restarting", pid=4711, session="boot-1", since=AT, exits=2, why="exit code 137"
+    agent="ann",
+    state="restarting",
+    pid=4711,
+    session="boot-1",
+    since=AT,
+    exits=2,
+    why="exit code 137",
+    capabilities=("writing",),
 )
 SAMPLES: Final[tuple[Struct, ...]] = (
     PING,

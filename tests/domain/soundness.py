@@ -1,8 +1,10 @@
 """What holds of every row after every write; and what the store counts for the brakes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from msgspec import structs
 
 from contracts.records import OPEN_STATUSES, Agent, Assignment, Machine, Task
 from domain.brakes import silent_since
@@ -70,3 +72,24 @@ def silent(agents: Mapping[str, Agent], machines: Mapping[str, Machine]) -> list
         if row.suspect_at is not None and not vouched:
             counts[row.machine, row.suspect_at // 1_000_000, row.dead_at is not None] += 1
     return [(*key, count) for key, count in counts.items()]
+
+
+def write_rows(
+    rows: dict[Any, Any],
+    records: Sequence[Any],
+    key: Callable[[Any], Any],
+    moves: Callable[[Any, Any], None] | None = None,
+) -> dict[tuple[str, str], int]:
+    """Insert version 0, update at the expected version; return the versions after the write."""
+    keys = [key(record) for record in records]
+    assert len(keys) == len(set(keys)), "one record twice"
+    found: dict[tuple[str, str], int] = {}
+    for name, record in zip(keys, records, strict=True):
+        known = rows.get(name)
+        assert (0 if known is None else known.version) == record.version, f"stale {record}"
+        if moves is not None and known is not None:
+            moves(known, record)
+        rows[name] = structs.replace(record, version=record.version + 1)
+        kind = type(record).__name__.lower()
+        found[kind, str(getattr(record, "name", None) or record.id)] = record.version + 1
+    return found

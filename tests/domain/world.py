@@ -39,7 +39,7 @@ from contracts.work import Cast, Changes, Fact, Lookup, Post
 from domain import agents, answers, assigning, brakes, daemons, escalation, pinging, presence, silence, tasks
 from domain.projection import project
 from domain.timers import MINUTE_US, SECOND_US, Timers
-from tests.domain.soundness import SILENT, check_row, check_task, members, silent
+from tests.domain.soundness import SILENT, check_row, check_task, members, silent, write_rows
 
 START = 1_800_000_000_000_000  # 2027-01-15 08:00 UTC
 TURNS_MAX = 10  # in one instant
@@ -157,13 +157,13 @@ class World:
     def write(self, changes: Changes) -> None:
         """Write as the store does, then check the promises."""
         written = {
-            **_write(self.agents, changes.agents, lambda agent: agent.name.lower()),
-            **_write(self.tasks, changes.tasks, lambda task: task.id, self._task_moves),
-            **_write(self.assignments, changes.assignments, lambda row: row.id),
-            **_write(self.escalations, changes.escalations, lambda row: row.id),
-            **_write(self.policies, changes.policies, lambda row: row.name),
-            **_write(self.machines, changes.machines, lambda row: row.name.lower()),
-            **_write(self.brakes, changes.brakes, lambda row: row.id),
+            **write_rows(self.agents, changes.agents, lambda agent: agent.name.lower()),
+            **write_rows(self.tasks, changes.tasks, lambda task: task.id, self._task_moves),
+            **write_rows(self.assignments, changes.assignments, lambda row: row.id),
+            **write_rows(self.escalations, changes.escalations, lambda row: row.id),
+            **write_rows(self.policies, changes.policies, lambda row: row.name),
+            **write_rows(self.machines, changes.machines, lambda row: row.name.lower()),
+            **write_rows(self.brakes, changes.brakes, lambda row: row.id),
         }
         if changes.frozen is not UNSET:
             self.frozen = changes.frozen
@@ -380,24 +380,3 @@ class World:
     @property
     def minutes(self) -> float:
         return (self.now - START) / MINUTE_US
-
-
-def _write(
-    rows: dict[Any, Any],
-    records: Sequence[Any],
-    key: Callable[[Any], Any],
-    moves: Callable[[Any, Any], None] | None = None,
-) -> dict[tuple[str, str], int]:
-    """Insert version 0, update at the expected version; return the versions after the write."""
-    keys = [key(record) for record in records]
-    assert len(keys) == len(set(keys)), "one record twice"
-    found: dict[tuple[str, str], int] = {}
-    for name, record in zip(keys, records, strict=True):
-        known = rows.get(name)
-        assert (0 if known is None else known.version) == record.version, f"stale {record}"
-        if moves is not None and known is not None:
-            moves(known, record)
-        rows[name] = structs.replace(record, version=record.version + 1)
-        kind = type(record).__name__.lower()
-        found[kind, str(getattr(record, "name", None) or record.id)] = record.version + 1
-    return found
