@@ -75,6 +75,10 @@ def set_agent(
     if changes.get("active") is False and agent.joined_at is not None:
         changes["left_at"] = agent.left_at or now  # it has to join when it is active again
     after = structs.replace(agent, **changes)
+    if after.active and agent.retired_at is not None:
+        after = structs.replace(after, retired_at=None)
+    if after.quarantined != agent.quarantined:
+        after = structs.replace(after, flag_reason=None, flagged_by=actor.partition(":")[2])
     if after.beats == "required" != agent.beats and after.joined_at is not None and after.left_at is None:
         after = structs.replace(after, silent_at=now + timers.beat_misses * after.beat_interval_us)
     after = put_agent(draft, after)

@@ -162,6 +162,21 @@ class Draft:
         """Let nothing new be offered anywhere; None: let it be again."""
         self._frozen = frozen
 
+    def fleet_fact(self, event: str, **data: Any) -> None:
+        """State what happened to the whole fleet."""
+        known = {name: value for name, value in data.items() if value is not None}
+        self._facts.append(
+            Fact(
+                aggregate="system",
+                id="fleet",
+                event=event,
+                version=0,
+                actor=self.actor,
+                cause=self.cause,
+                data=known,
+            )
+        )
+
     def comment(self, task_id: int, text: str, author: str = SYSTEM) -> None:
         """Remark something on a task."""
         self._comments.append(Comment(task_id=task_id, author=author, at=self.now, text=text))

@@ -10,7 +10,7 @@ from contracts.operations import BY_NAME
 from contracts.views import PingView, TaskDetail
 from contracts.views import view as view_of
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
-from domain import assigning, tasks
+from domain import assigning, flags, tasks
 from domain.timers import Timers
 
 ASSIGN_MAX = 200
@@ -29,7 +29,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Tasks, and the handoff of an assignment."""
+        """Tasks, the handoff of an assignment, and whether anything is offered at all."""
         units: dict[str, Callable[[Request], Unit]] = {
             "task.add": self._add,
             "task.import": self._import,
@@ -42,6 +42,8 @@ class Assigner(Struct, frozen=True, kw_only=True):
             "task.reopen": self._on_task(tasks.reopen),
             "task.comment": self._on_task(tasks.comment),
             "assignment.handoff": self._handoff,
+            "fleet.freeze": self._on_fleet(flags.freeze),
+            "fleet.thaw": self._on_fleet(flags.thaw),
         }
         return tuple(Endpoint(operation=BY_NAME[name], unit=unit) for name, unit in units.items())
 
@@ -142,6 +144,12 @@ class Assigner(Struct, frozen=True, kw_only=True):
             )
 
         return unit
+
+    def _on_fleet(self, decide: Callable[..., Changes]) -> Callable[[Request], Unit]:
+        return lambda request: request.write(
+            Needs(),
+            lambda view, now: decide(view, now, request.params, actor=request.actor, timers=self.timers),
+        )
 
 
 def _numbers(names: tuple[str, ...] | list[str]) -> tuple[int, ...]:

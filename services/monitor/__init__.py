@@ -16,7 +16,7 @@ from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
 from domain import agents, brakes, daemons, presence, silence, status
 from domain.listening import interval_us
 from domain.timers import Timers
-from services.monitor import audit, machines, many, orders, tokens
+from services.monitor import audit, flags, machines, many, orders, tokens
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
             Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
             Endpoint(operation=BY_NAME["audit.ls"], unit=audit.listed),
+            *flags.endpoints(self.timers),
         )
 
     @property

@@ -176,7 +176,7 @@ class World:
             assert (ping.assignment_id, ping.attempt) not in self.pings
             self.pings[ping.assignment_id, ping.attempt] = ping
         for fact in changes.facts:
-            assert written[fact.aggregate, fact.id] == fact.version, fact
+            assert fact.aggregate == "system" or written[fact.aggregate, fact.id] == fact.version, fact
         self.comments += changes.comments
         self.notices += changes.notices
         self.links |= set(changes.dependencies)
@@ -247,7 +247,7 @@ class World:
 
     def _turn(self) -> None:
         """Do once what pinger, escalator, assigner and monitor find due."""
-        self.claim(self.assignments, "ping_at", pinging.ping, self.pinged_rows())
+        self.claim(self.assignments, "ping_at", pinging.ping)
         self.claim(self.assignments, "deadline_at", escalation.deadline)
         self.claim(self.tasks, "assign_at", assigning.assign_due)
         self.claim(self.agents, "silent_at", partial(silence.judge, silent=SILENT))
@@ -259,14 +259,8 @@ class World:
         left = {agent.name for agent in self.agents.values() if agent.asking or agent.paused}
         return {key: row for key, row in self.assignments.items() if row.agent not in left}
 
-    def claim(
-        self,
-        rows: dict[Any, Any],
-        column: str,
-        decide: Callable[..., Changes],
-        among: Mapping[Any, Any] | None = None,
-    ) -> None:
-        for key, row in list((rows if among is None else among).items()):
+    def claim(self, rows: dict[Any, Any], column: str, decide: Callable[..., Changes]) -> None:
+        for key, row in (self.pinged_rows() if column == "ping_at" else dict(rows)).items():
             at = getattr(row, column)
             if at is not None and at <= self.now:
                 rows[key] = structs.replace(row, version=row.version + 1)
