@@ -289,6 +289,9 @@ class Http(Struct, frozen=True, kw_only=True):
     ] = ""
     certificate: Annotated[Path | None, Meta(description="File with its TLS certificate.")] = None
     key: Annotated[Path | None, Meta(description="File with the key of the certificate.")] = None
+    per_minute: Annotated[
+        Rate, Meta(description="Requests that one caller may send in a minute; an address ten times as many.")
+    ] = 6_000
     token: Annotated[
         HttpToken, Meta(description="A token of scope admin, beside those of `rollcall token`. Empty: none.")
     ] = ""

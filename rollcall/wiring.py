@@ -100,6 +100,7 @@ def gateway(settings: Settings) -> Gateway:
         port=http.port,
         certificate=http.certificate,
         key=http.key,
+        per_minute=http.per_minute,
         names=tuple(filter(None, map(str.strip, http.names.split(",")))),
         fixed=tokens.digest(http.token) if http.token else "",
     )

@@ -15,6 +15,9 @@ _LOOK: Final[Row] = MappingProxyType({"read_only": "any", "operator": "any", "ad
 _CHANGE: Final[Row] = MappingProxyType({"operator": "any", "admin": "any"})
 _RULE: Final[Row] = MappingProxyType({"admin": "any"})
 
+STREAM: Final = "event.stream"
+"""No operation: changes as they happen, over HTTP; on the bus they are the subjects of events."""
+
 ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
     {
         "assignment.ack": _ANSWER,
@@ -47,6 +50,13 @@ ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
         "agent.ls": _LOOK,
         "agent.show": _LOOK,
         "agent.set": _CHANGE,
+        "agent.pause": _CHANGE,
+        "agent.drain": _CHANGE,
+        "agent.quarantine": _CHANGE,
+        "agent.resume": _CHANGE,
+        "agent.retire": _CHANGE,
+        "fleet.freeze": _CHANGE,
+        "fleet.thaw": _CHANGE,
         "agent.start": _CHANGE,
         "agent.stop": _CHANGE,
         "agent.restart": _CHANGE,
@@ -67,6 +77,7 @@ ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
         "token.revoke": _RULE,
         "audit.ls": _LOOK,
         "system.status": _LOOK,
+        STREAM: _LOOK,
     }
 )
 

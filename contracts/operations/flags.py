@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import NOTE_CHARS_MAX, TEXT_PATTERN, Name, Note
-from contracts.operations.registry import Noun, Operation, Params
+from contracts.operations.registry import Noun, Operation, Params, Route
 
 Reason = Annotated[str, Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN)]
 
@@ -62,7 +62,14 @@ SUMMARIES = {
 }
 OPERATIONS = (
     *(
-        AGENT.operation(verb, FlagParams, FlagResult, summary, arguments=("name",))
+        AGENT.operation(
+            verb,
+            FlagParams,
+            FlagResult,
+            summary,
+            arguments=("name",),
+            http=(Route("POST", f"/agents/{{name}}/{verb}"),),
+        )
         for verb, summary in SUMMARIES.items()
     ),
     AGENT.operation(
@@ -72,6 +79,7 @@ OPERATIONS = (
         "Let an agent that was paused, drained or quarantined go on.",
         arguments=("name",),
         errors=("not_found", "conflict"),
+        http=(Route("POST", "/agents/{name}/resume"),),
     ),
     AGENT.operation(
         "retire",
@@ -80,6 +88,7 @@ OPERATIONS = (
         "Let an agent go for good; refused while it holds work, or its process runs.",
         arguments=("name",),
         errors=("not_found", "conflict"),
+        http=(Route("POST", "/agents/{name}/retire"),),
     ),
     Operation(
         name="fleet.freeze",
@@ -90,6 +99,7 @@ OPERATIONS = (
         summary="Offer nothing new to anybody; answers are still taken.",
         priority="order",
         cli="freeze",
+        http=(Route("POST", "/fleet/freeze"),),
     ),
     Operation(
         name="fleet.thaw",
@@ -100,5 +110,6 @@ OPERATIONS = (
         summary="Let offers go on.",
         priority="order",
         cli="thaw",
+        http=(Route("POST", "/fleet/thaw"),),
     ),
 )

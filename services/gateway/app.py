@@ -12,6 +12,7 @@ import structlog
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, get
+from litestar.response import Stream
 
 from contracts.codec import encode
 from contracts.errors import (
@@ -40,7 +41,7 @@ def app(door: Door) -> Litestar:
     """Return the app of all operations."""
     handlers = [_handler(door, operation, route) for operation in ALL for route in operation.routes]
     return Litestar(
-        route_handlers=[*handlers, _description()],
+        route_handlers=[*handlers, _description(), _changes(door)],
         openapi_config=None,
         exception_handlers={Exception: _refused},
         request_max_body_size=None,  # each operation has its own
@@ -59,6 +60,15 @@ def _handler(door: Door, operation: Operation, route: Route) -> HTTPRouteHandler
 def _routed(route: Route, handle: Callable[..., Awaitable[Response[bytes]]]) -> HTTPRouteHandler:
     path = (API + route.path).replace("}", ":str}")
     return HTTPRouteHandler(path, http_method=route.method, status_code=route.status)(handle)
+
+
+def _changes(door: Door) -> HTTPRouteHandler:
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+    async def listen(request: AnyRequest) -> Stream:
+        return Stream(door.changes(request), media_type="text/event-stream", headers=headers)
+
+    return HTTPRouteHandler(f"{API}/events", http_method="GET", status_code=200)(listen)
 
 
 def _description() -> HTTPRouteHandler:

@@ -2,9 +2,12 @@
 
 import re
 import uuid
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+import anyio
 import msgspec
 from litestar import Request, Response
 from msgspec import Struct
@@ -14,20 +17,22 @@ from contracts.errors import (
     InvalidError,
     MalformedError,
     NotAcceptableError,
+    RollcallError,
     TooLargeError,
     UnsupportedMediaError,
 )
 from contracts.operations import Operation
-from contracts.operations.access import reach
+from contracts.operations.access import STREAM, reach
 from contracts.operations.registry import API, Route
 from contracts.work import Committed
-from services.gateway import problems, reading
+from services.gateway import events, problems, reading, waiting
 from services.gateway.asking import Desk
 from services.gateway.guard import CALLER
-from services.gateway.identity import Caller
+from services.gateway.identity import Caller, Doorkeeper
 
 JSON: Final = "application/json"
 QUERY_FIELDS_MAX: Final = 200
+NEXT: Final = "assignment.next"
 TASK: Final = "task_id"  # how the first system named an assignment: by its task
 AGENT: Final = "agent"  # in the path of an agent's own verbs: who speaks
 _ACCEPTED: Final = re.compile(
@@ -44,9 +49,12 @@ class _Paged(Struct):
 class Door:
     """Answers the operations."""
 
-    def __init__(self, desk: Desk) -> None:
-        """Keep who asks the others."""
+    def __init__(self, desk: Desk, keeper: Doorkeeper, hub: events.Hub, stop: anyio.Event) -> None:
+        """Keep who asks the others, who knows the tokens, who hears of changes, and when it ends."""
         self._desk = desk
+        self._keeper = keeper
+        self._hub = hub
+        self._stop = stop
 
     async def answer(self, operation: Operation, route: Route, request: AnyRequest) -> Response[bytes]:
         """Answer one request; raises RollcallError to refuse it."""
@@ -63,11 +71,39 @@ class Door:
         if not operation.query:
             headers["idempotency-key"] = _take_key(request, given)
         params = reading.built(operation, given)
-        committed = await self._desk.ask(operation, who, params, request.headers.get("traceparent", ""))
+        committed = await self._ask(operation, who, params, request)
         if committed.problem is not None:
             return refusal(committed)
         headers |= _links(route, request, query, committed.answer)
         return Response(committed.answer, status_code=route.status, media_type=JSON, headers=headers)
+
+    async def _ask(self, operation: Operation, who: str, params: Struct, request: AnyRequest) -> Committed:
+        ask = partial(self._desk.ask, operation, who, params, request.headers.get("traceparent", ""))
+        wait_s = waiting.preferred(request.headers.get("prefer", ""))
+        if operation.name == NEXT and wait_s:
+            return await waiting.until_due(self._desk.context, who, ask, wait_s, self._stop)
+        return await ask()
+
+    def changes(self, request: AnyRequest) -> AsyncIterator[bytes]:
+        """Return a stream of changes; raises RollcallError to refuse it."""
+        caller: Caller = request.scope["state"][CALLER]
+        if reach(STREAM, caller.role) is None:
+            raise ForbiddenError(f"a token of scope {caller.role} may not listen to changes")
+        asked = dict(_query(request))
+        after = request.headers.get("last-event-id", "")
+        place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
+        if asked:
+            raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
+        token = request.headers["authorization"]
+
+        async def still() -> bool:
+            """Look whether the token counts: a stream ends with it."""
+            try:
+                return await self._keeper.admit(token) == caller
+            except RollcallError:
+                return False
+
+        return self._hub.open(place, still)
 
     async def _who(self, operation: Operation, caller: Caller, path: dict[str, Any]) -> str:
         """Return the name under which it is asked, or refuse: what no row allows is forbidden."""

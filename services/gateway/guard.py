@@ -4,11 +4,22 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import anyio
 import structlog
+from msgspec import structs
 
-from contracts.errors import ForbiddenError, InternalError, MisdirectedError, RollcallError
-from services.gateway import problems
+from contracts.errors import (
+    ForbiddenError,
+    InternalError,
+    MisdirectedError,
+    OverloadedError,
+    Problem,
+    RollcallError,
+    UnauthorizedError,
+)
+from services.gateway import problems, rates
 from services.gateway.identity import Doorkeeper
+from services.gateway.rates import FAILURES, PER_ADDRESS, Left, Rates
 
 log = structlog.get_logger(__name__)
 
@@ -28,11 +39,14 @@ class Guard:
     Who asks stands in the state of the scope, under `CALLER`.
     """
 
-    def __init__(self, app: App, keeper: Doorkeeper, hosts: tuple[str, ...]) -> None:
-        """Keep under which names this may be asked, beside those of this machine."""
+    def __init__(self, app: App, keeper: Doorkeeper, hosts: tuple[str, ...], rates: Rates) -> None:
+        """Keep under which names this may be asked, beside those of this machine, and how often."""
         self._app = app
         self._keeper = keeper
         self._hosts = LOCAL | {host.lower() for host in hosts}
+        self._callers = rates
+        self._addresses = Rates(rates.limit * PER_ADDRESS)
+        self._failures = Rates(FAILURES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -46,7 +60,7 @@ class Guard:
             if path.startswith(problems.PAGES):
                 await explain(path.removeprefix(problems.PAGES), send)
                 return
-            scope["state"][CALLER] = await self._keeper.admit(headers.get("authorization", ""))
+            send = await self._admitted(scope, headers, send)
         except RollcallError as error:
             await refuse(error, send)
             return
@@ -55,6 +69,33 @@ class Guard:
             await refuse(InternalError(), send)
             return
         await self._app(scope, receive, send)
+
+    async def _admitted(self, scope: Scope, headers: dict[str, str], send: Send) -> Send:
+        """Say who it is, and return how it is answered: with what is left to it."""
+        now = anyio.current_time()
+        address = str((scope.get("client") or ("",))[0])
+        everybody = self._addresses.take(address, now)
+        if not everybody.allowed:
+            raise TooManyError(everybody)
+        try:
+            caller = await self._keeper.admit(headers.get("authorization", ""))
+        except UnauthorizedError as error:
+            failed = self._failures.take(address, now)
+            if failed.allowed:
+                raise
+            raise TooManyError(failed) from error
+        left = self._callers.take(f"agent:{caller.agent}" if caller.agent else f"token:{caller.name}", now)
+        if not left.allowed:
+            raise TooManyError(left)
+        scope["state"][CALLER] = caller
+        more = rates.headers(left)
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        return answer
 
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse a foreign name: it is how a page elsewhere reaches a server on this machine."""
@@ -77,12 +118,26 @@ def _name(host: str) -> str:
         return ""
 
 
-async def refuse(error: RollcallError, send: Send, *, allow: str = "") -> None:
+class TooManyError(OverloadedError):
+    """Too much is waiting already: try again later."""
+
+    def __init__(self, left: Left) -> None:
+        """Say how much is allowed, and when there is more."""
+        super().__init__(f"more than {left.limit} requests in {rates.WINDOW_S} s")
+        self.left = left
+
+    def problem(self) -> Problem:
+        """Return the refusal for the wire."""
+        return structs.replace(super().problem(), retry_after_s=self.left.retry_s)
+
+
+async def refuse(error: RollcallError, send: Send) -> None:
     """Send a refusal."""
     problem = error.problem()
-    await _send(
-        send, problem.status, problems.MEDIA_TYPE, problems.body(problem), problems.headers(problem, allow)
-    )
+    headers = problems.headers(problem)
+    if isinstance(error, TooManyError):
+        headers |= {name.decode(): value.decode() for name, value in rates.headers(error.left)}
+    await _send(send, problem.status, problems.MEDIA_TYPE, problems.body(problem), headers)
 
 
 async def explain(code: str, send: Send) -> None:

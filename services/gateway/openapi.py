@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.errors import all_errors
 from contracts.operations import ALL, Operation
-from contracts.operations.access import ACCESS
+from contracts.operations.access import ACCESS, STREAM
 from contracts.operations.registry import API, Route
 from services.gateway.problems import MEDIA_TYPE, HttpProblem
 
@@ -47,6 +47,7 @@ def document() -> Schema:
         for place, route in enumerate(operation.routes):
             entry = _operation(operation, route, place, schemas, named)
             paths.setdefault(API + route.path, {})[route.method.lower()] = entry
+    paths[f"{API}/events"] = {"get": _stream()}
     found: Schema = {
         "openapi": "3.1.1",
         "info": {
@@ -65,6 +66,25 @@ def document() -> Schema:
     }
     plain: Schema = msgspec.json.decode(msgspec.json.encode(found))  # a default may be a tuple, or a time
     return plain
+
+
+def _stream() -> Schema:
+    """Return the entry of what is no operation: changes as they happen."""
+    text: Schema = {"type": "string", "minLength": 1}
+    kind: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {
+        "operationId": STREAM,
+        "summary": "Listen to changes as they happen.",
+        "description": "Server-sent events: `id` is the change's, `event` is `aggregate.event`, `data` is an "
+        "Event. Who names the last id it has heard is told all since; `resync`: that cannot be done.",
+        "tags": ["audit"],
+        "parameters": [
+            _parameter("aggregate", "query", text, required=False),
+            _parameter("id", "query", text, required=False),
+            _parameter("Last-Event-ID", "header", text, required=False),
+        ],
+        "responses": {"200": {"description": "Until it is closed.", "content": kind}, **_refusals(())},
+    }
 
 
 def _operation(
@@ -138,16 +158,19 @@ def _key(properties: Schema) -> Schema:
 
 
 def _responses(operation: Operation, route: Route, named: dict[type, Schema]) -> Schema:
+    done = {
+        "description": "Done." if not operation.query else "The answer.",
+        "content": {"application/json": {"schema": named[operation.result]}},
+    }
+    return {str(route.status): done, **_refusals(operation.errors)}
+
+
+def _refusals(own: tuple[str, ...]) -> Schema:
     kinds = all_errors()
     codes: dict[int, list[str]] = {}
-    for code in dict.fromkeys((*operation.errors, *_ANY)):
+    for code in dict.fromkeys((*own, *_ANY)):
         codes.setdefault(kinds[code].status, []).append(code)
-    found: Schema = {
-        str(route.status): {
-            "description": "Done." if not operation.query else "The answer.",
-            "content": {"application/json": {"schema": named[operation.result]}},
-        }
-    }
+    found: Schema = {}
     for status, names in sorted(codes.items()):
         found[str(status)] = {
             "description": " ".join(f"`{name}`: {kinds[name].title()}." for name in names),

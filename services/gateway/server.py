@@ -15,8 +15,10 @@ from services.gateway.app import app
 from services.gateway.asking import Desk
 from services.gateway.connection import Connection
 from services.gateway.door import Door
+from services.gateway.events import Hub
 from services.gateway.guard import App, Guard
 from services.gateway.identity import Doorkeeper
+from services.gateway.rates import Rates
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +41,10 @@ class Server(uvicorn.Server):
 async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     """Serve until `stop`; an address that cannot be had now is tried for again."""
     keeper = Doorkeeper(context, gateway.listening.fixed)
-    asgi = cast("App", app(Door(Desk(context, gateway.reads))))  # Litestar names its types otherwise
-    guarded = Guard(asgi, keeper, gateway.listening.names)
+    hub = Hub(context, stop)
+    door = Door(Desk(context, gateway.reads), keeper, hub, stop)
+    asgi = cast("App", app(door))  # Litestar names its types otherwise
+    guarded = Guard(asgi, keeper, gateway.listening.names, Rates(gateway.listening.per_minute))
     listening = await _bound(gateway.listening, stop)
     if listening is None:
         return
@@ -48,7 +52,8 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
         server = Server(_config(guarded, gateway.listening))
         async with anyio.create_task_group() as group:
             group.start_soon(_note_uses, keeper, stop)
-            group.start_soon(_end, server, stop)
+            group.start_soon(_end, server, hub, stop)
+            group.start_soon(hub.run)
             gateway.opened(_address(listening, gateway.listening))
             await server.serve(sockets=[listening])
             if not stop.is_set():
@@ -98,8 +103,9 @@ def _address(listening: socket.socket, said: Listening) -> str:
     return f"{scheme}://{host}:{listening.getsockname()[1]}"
 
 
-async def _end(server: Server, stop: anyio.Event) -> None:
+async def _end(server: Server, hub: Hub, stop: anyio.Event) -> None:
     await stop.wait()
+    hub.ring()
     server.should_exit = True
 
 
