@@ -191,6 +191,11 @@ class Lease(Struct, frozen=True, kw_only=True):
     progress_by: datetime | None
     snooze_until: datetime | None
     ping: Ping | None  # what is owed now, as a ping would say it
+    description: str = ""  # where no ping says it
+    note: str | None = None  # the last that its agent said of its progress
+    wait_kind: str | None = None
+    wait_who: str | None = None
+    resume_at: datetime | None = None
 
 
 class SyncView(Struct, frozen=True, kw_only=True):

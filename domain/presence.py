@@ -144,6 +144,7 @@ def _held(view: View, agent: Agent) -> list[Assignment]:
 
 def _lease(view: View, row: Assignment, now: int) -> Lease:
     task = view.tasks[row.task_id]
+    ping = ping_message(row, task, view.incarnation, now) if owed(row, now) else None
     return Lease(
         assignment=row.id,
         task=row.task_id,
@@ -153,5 +154,10 @@ def _lease(view: View, row: Assignment, now: int) -> Lease:
         accept_by=None if row.accept_by is None else instant(row.accept_by),
         progress_by=None if row.progress_by is None else instant(row.progress_by),
         snooze_until=None if row.snooze_until is None else instant(row.snooze_until),
-        ping=ping_message(row, task, view.incarnation, now) if owed(row, now) else None,
+        ping=ping,
+        description="" if ping else task.description,  # it is long: said once
+        note=row.note,
+        wait_kind=row.wait_kind,
+        wait_who=row.wait_who,
+        resume_at=None if row.resume_at is None else instant(row.resume_at),
     )

@@ -61,6 +61,22 @@ LEASE: Final = Lease(
     snooze_until=None,
     ping=PING,
 )
+WAITING: Final = Lease(
+    assignment=105,
+    task=18,
+    title="Frag Carol",
+    epoch=2,
+    status="waiting",
+    accept_by=None,
+    progress_by=LATER,
+    snooze_until=None,
+    ping=None,
+    description="Which colour?",
+    note="half way",
+    wait_kind="human",
+    wait_who="carol",
+    resume_at=LATER,
+)
 PROCESS: Final = m.ProcessFacts(
     agent="ann",
     state="restarting",
@@ -170,7 +186,7 @@ SAMPLES: Final[tuple[Struct, ...]] = (
     answers.JoinParams(command_id=COMMAND, session="boot-1", interval_s=10, capabilities=("writing",)),
     answers.LeaveParams(command_id=COMMAND, session="boot-1"),
     answers.LeaveResult(leases=1),
-    SyncView(incarnation=STORE, agent="ann", session="boot-1", leases=(LEASE,), notices=(NOTICE,)),
+    SyncView(incarnation=STORE, agent="ann", session="boot-1", leases=(LEASE, WAITING), notices=(NOTICE,)),
 )
 
 

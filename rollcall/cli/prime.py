@@ -10,7 +10,12 @@ from rollcall.cli.words import owed
 
 LINES_MAX: Final = 12
 LINE_CHARS_MAX: Final = 200
-_CLOCKS: Final = {"accept_by": "answer due", "progress_by": "progress due", "snooze_until": "asked again"}
+_CLOCKS: Final = {
+    "accept_by": "answer due",
+    "progress_by": "progress due",
+    "snooze_until": "asked again",
+    "resume_at": "goes on",
+}
 _HOW: Final = """
 How it goes:
   rollcall next                   what to do now; waits up to 50 s, exit code 3: nothing yet, run it again
@@ -47,9 +52,16 @@ def _lease(lease: Mapping[str, Any], now: datetime) -> Iterator[str]:
     clocks = [
         f"{words} {value_text(key, lease[key], now)}" for key, words in _CLOCKS.items() if lease.get(key)
     ]
-    yield f"assignment {lease['assignment']} (task {lease['task']}): {', '.join([lease['status'], *clocks])}"
+    state = lease["status"]
+    if lease.get("wait_kind"):
+        whom = f" {clean(str(lease['wait_who']))}" if lease.get("wait_who") else ""
+        state += f" for {lease['wait_kind'].replace('_', ' ')}{whom}"
+    yield f"assignment {lease['assignment']} (task {lease['task']}): {', '.join([state, *clocks])}"
     yield from _quoted(str(lease["title"]))
-    yield from _quoted(str(object_of(lease.get("ping")).get("description") or ""))
+    yield from _quoted(str(object_of(lease.get("ping")).get("description") or lease.get("description") or ""))
+    if lease.get("note"):
+        yield "  what you said last:"
+        yield from _quoted(str(lease["note"]))
     yield f"  next: {owed(lease)}"
 
 

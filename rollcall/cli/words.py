@@ -60,7 +60,7 @@ HELP: Final = {
 
 _PROGRESS: Final = 'rollcall progress {0} "what you did"   (or: rollcall done {0})'
 _NEXT: Final = "rollcall next"
-_BY_ITSELF: Final = "rollcall next   (it goes on by itself; sooner: rollcall resume {0})"
+_BY_ITSELF: Final = "rollcall next   (it ends by itself, and you are asked; sooner: rollcall resume {0})"
 _AFTER: Final = {
     "assignment.ack": _PROGRESS,
     "assignment.progress": _PROGRESS,
@@ -97,7 +97,7 @@ def after(operation: str, body: Mapping[str, Any], result: Any) -> str:
         return owed(lease)
     if operation in {"assignment.resume", "assignment.unsnooze"}:
         return _OWED.get(result.get("status"), _NEXT).format(assignment)
-    if operation == "assignment.wait" and body.get("resume_at"):
+    if operation == "assignment.wait" and (body.get("resume_at") or body.get("on") == "rate_limit"):
         return _BY_ITSELF.format(assignment)
     return _AFTER.get(operation, _NEXT).format(assignment)
 

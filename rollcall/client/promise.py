@@ -162,6 +162,11 @@ class Lease(Held, kw_only=True, eq=False):
     progress_by: datetime | None = None
     snooze_until: datetime | None = None
     ping: Ping | None = None
+    description: str = ""  # where no ping says it
+    note: str | None = None  # the last that was said of its progress
+    wait_kind: str | None = None
+    wait_who: str | None = None
+    resume_at: datetime | None = None
 
 
 class Sync(Struct, kw_only=True):

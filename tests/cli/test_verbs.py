@@ -250,8 +250,12 @@ async def test_what_to_run_next_follows_the_answer(ann: Command, bus: Bus) -> No
 async def test_a_wait_that_ends_by_itself_is_not_to_be_resumed(ann: Command, bus: Bus) -> None:
     bus.answer("wait", OUTCOME | {"status": "waiting"})
     named = await ann("wait", "5", "--for", "rate-limit", "--resume-at", AT)
-    assert named.stderr == "next: rollcall next   (it goes on by itself; sooner: rollcall resume 5)\n"
+    assert (
+        named.stderr
+        == "next: rollcall next   (it ends by itself, and you are asked; sooner: rollcall resume 5)\n"
+    )
     assert bus.body["on"] == "rate_limit"
+    assert (await ann("wait", "5", "--for", "rate-limit")).stderr == named.stderr
     open_ended = await ann("wait", "5", "--for", "human")
     assert open_ended.stderr == "next: rollcall resume 5   (when the wait is over)\n"
     bus.answer("handoff", {"assignment": 9, "agent": "bob"})

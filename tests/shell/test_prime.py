@@ -24,7 +24,9 @@ def page(**more: object) -> list[str]:
 
 
 def test_who_holds_something_is_told_what_to_run() -> None:
-    lines = page(leases=[LEASE, LEASE | {"assignment": 6, "status": "waiting", "ping": None}])
+    waits = {"wait_kind": "rate_limit", "wait_who": "api\x1b", "resume_at": "2001-01-31T12:00:00Z"}
+    waiting = {"assignment": 6, "status": "waiting", "ping": None, "description": "As it is.", "note": "half"}
+    lines = page(leases=[LEASE, LEASE | waiting | waits])
     assert lines[0] == "You are ann, an agent of Rollcall, session s-1."
     assert "You hold 2 tasks:" in lines
     assert lines[4].startswith("assignment 5 (task 7): acknowledged, progress due ")
@@ -33,6 +35,10 @@ def test_who_holds_something_is_told_what_to_run() -> None:
     assert lines[18] == "  > … (9 more lines)"
     assert lines[19] == '  next: rollcall progress 5 "what you did"   (or: rollcall done 5)'
     assert "  next: rollcall resume 6   (when the wait is over; meanwhile: rollcall next)" in lines
+    place = lines.index("  > As it is.")
+    assert lines[place - 2].startswith("assignment 6 (task 7): waiting for rate limit api, ")
+    assert "goes on " in lines[place - 2]
+    assert lines[place + 1 : place + 3] == ["  what you said last:", "  > half"]
     assert any(line.startswith("  rollcall next ") for line in lines)
 
 
