@@ -14,6 +14,8 @@ from contracts.errors import MalformedError, Problem, TooLargeError
 
 HEAD_BYTES_MAX: Final = 8 * 1024
 BODY_BYTES_MAX: Final = 256 * 1024
+AGAIN_S: Final = 1  # where a refusal that may be repeated does not say when
+_PASSING: Final = frozenset({429, 503})
 _END: Final = b"\r\n\r\n"
 _LINE: Final = re.compile(r"([A-Z]{1,16}) (/[!-~]{0,2000}) HTTP/1\.([01])")
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -43,8 +45,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     def of(cls, problem: Problem, headers: Mapping[str, str] = _NONE) -> "Answer":
         """Return a refusal, with what a client of HTTP looks for in its headers."""
         more = dict(headers)
-        if problem.retry_after_s is not None:
-            more["Retry-After"] = str(problem.retry_after_s)
+        if problem.status in _PASSING:
+            more["Retry-After"] = str(problem.retry_after_s or AGAIN_S)
         return cls(status=problem.status, body=encode(problem), kind="application/problem+json", headers=more)
 
 

@@ -117,3 +117,23 @@ async def test_only_who_waits_can_resume_and_a_snoozed_one_cannot_wait(world: Wo
     problem = await world.refused("a1", "wait", lease, on="human")
     assert (problem.code, problem.state["status"]) == ("not_allowed_now", "snoozed")
     assert "unsnooze" in problem.state["allowed"]
+
+
+async def test_who_has_forgotten_is_told_what_it_holds(world: World) -> None:
+    """While nothing is owed no ping says what the task is, what was said last, and who is waited for."""
+    _, lease = await world.given("a1", description="All of it")
+    (offered,) = (await world.sync("a1")).leases
+    assert offered.ping is not None
+    assert (offered.ping.description, offered.description) == ("All of it", "")
+    await world.says("a1", "progress", lease, note="half way")
+    await world.says("a1", "wait", lease, on="human", who="carol", resume_at="2027-01-15T09:35:00Z")
+    held = (await world.asks("a1", "agent.prime")).leases
+    assert held == (await world.sync("a1")).leases
+    (waiting,) = held
+    assert waiting.ping is None
+    assert (waiting.description, waiting.note) == ("All of it", "half way")
+    assert (waiting.wait_kind, waiting.wait_who) == ("human", "carol")
+    assert waiting.resume_at == datetime.fromisoformat("2027-01-15T09:35:00Z")
+    await world.says("a1", "resume", lease)
+    (working,) = (await world.sync("a1")).leases
+    assert (working.wait_kind, working.wait_who, working.resume_at) == (None, None, None)
