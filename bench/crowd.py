@@ -115,7 +115,7 @@ async def timed(on: Stage, service: str, statement: str, count: int) -> float:
         await client.publish(f"rollcall.v1.wake.{service}", b"")
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.sleep(LOOK_S)
-            while on.ask(ANSWERED) < count or on.ask(WAITING[service]):  # noqa: ASYNC110 - others commit
+            while on.ask(WAITING[service]) or on.ask(ANSWERED) < count:  # noqa: ASYNC110 - others commit
                 await asyncio.sleep(LOOK_S)
         return rate(count, started, now_us())
 

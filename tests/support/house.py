@@ -18,7 +18,7 @@ from bus.client import connect
 from bus.nats import NatsBus
 from bus.puller import StandingPuller
 from bus.service import Service
-from contracts.work import StoreFaultError
+from contracts.work import Claim, Committed, Failed, StoreFaultError
 from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
@@ -46,10 +46,12 @@ def all_services(timers: Timers) -> list[Service]:
 
 
 class HandClock:
-    """Time that moves only when told to."""
+    """Time that moves only when told to; while `told` is not set, nobody looks what became due by it."""
 
     def __init__(self, at: int = START) -> None:
         self.at = at
+        self.told = anyio.Event()
+        self.told.set()
         self._stepped = 0
         self._moves = [(0, at)]
 
@@ -141,6 +143,13 @@ class House:
     ) -> House:
         began = clock.now() - 1  # what a store begins with is there before anybody runs
         store = await open_store(path, durability="relaxed", now=began, main_timeout_us=timers.accept_main_us)
+        claim = store.claim
+
+        async def claim_once_told(what: Claim, now: int) -> list[Committed | Failed]:
+            await clock.told.wait()
+            return await claim(what, now)
+
+        store.claim = claim_once_told  # type: ignore[method-assign]
         bus = await hand_bus(url, clock, name=name)
         topology = streams.topology(ROOT)
         ports = Ports(

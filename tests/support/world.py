@@ -136,6 +136,7 @@ class World(Asking):
         target = self.clock.at + round((hours * 60 + minutes + seconds / 60) * MINUTE)
         while self.clock.at < target:
             ahead = [at for at in await self._due() if at > self.clock.at]
+            self.clock.told = anyio.Event()  # first it is told up to when answers are handled, then judged
             self.live_until(min([target, self.clock.at + self.gap_us * 2 // 3, *ahead]))
             await self.settle()
 
@@ -149,9 +150,10 @@ class World(Asking):
     async def forward_blindly(self, *, minutes: int) -> None:
         """Move the clock though answers lie unhandled: what is due is done, nobody waits for the rest."""
         for _ in range(minutes):
+            self.clock.told = anyio.Event()
             self.live_until(self.clock.at + MINUTE)
+            await self._tell_the_time()
             for house in self.houses:
-                await house.tell_the_time()
                 await house.do_what_is_due()
 
     async def _due(self) -> list[int]:
@@ -162,6 +164,7 @@ class World(Asking):
     async def settle(self) -> None:
         """Wait until nothing is due, nothing is unpublished, no answer is unhandled, and all was heard."""
         if not self.houses:
+            self.clock.told.set()
             return
         with anyio.fail_after(30):
             while not await self._is_settled():
@@ -172,8 +175,7 @@ class World(Asking):
         up = self.cable.whole
         if up and (await self.bus.backlog("ROLLCALL_ACKS")).count:
             return False
-        for house in self.houses:
-            await house.tell_the_time()
+        await self._tell_the_time()
         did: list[int] = []
 
         async def work(house: House) -> None:
@@ -183,6 +185,11 @@ class World(Asking):
             for house in self.houses:
                 group.start_soon(work, house)
         return not any(did) and (not up or all(house.idle for house in self.houses))
+
+    async def _tell_the_time(self) -> None:
+        for house in self.houses:
+            await house.tell_the_time()
+        self.clock.told.set()
 
     async def hear(self) -> None:
         """Wait until everything that was said has been heard."""
