@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 from msgspec import structs
@@ -18,7 +19,7 @@ from bus.client import connect
 from bus.nats import NatsBus
 from bus.puller import StandingPuller
 from bus.service import Service
-from contracts.work import Claim, Committed, Failed, StoreFaultError
+from contracts.work import StoreFaultError
 from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
@@ -32,6 +33,7 @@ from store.sqlite import SqliteStore
 START = 1_800_000_000_000_000
 ROOT = "rollcall.v1"
 Services = Callable[[Timers], Sequence[Service]]
+Once = Callable[[], Coroutine[Any, Any, bool]]
 
 
 def all_services(timers: Timers) -> list[Service]:
@@ -119,6 +121,18 @@ async def hand_bus(url: str, clock: HandClock, *, name: str) -> HandBus:
     return bus
 
 
+def in_turn(once: Once, clock: HandClock) -> Once:
+    """Let a duty be done by the test or by its own loop, not by both at once, nor before all are told."""
+    turn = anyio.Lock()
+
+    async def one_after_the_other() -> bool:
+        async with turn:
+            await clock.told.wait()
+            return await once()
+
+    return one_after_the_other
+
+
 class House:
     """A process: started and stopped by the test."""
 
@@ -143,13 +157,6 @@ class House:
     ) -> House:
         began = clock.now() - 1  # what a store begins with is there before anybody runs
         store = await open_store(path, durability="relaxed", now=began, main_timeout_us=timers.accept_main_us)
-        claim = store.claim
-
-        async def claim_once_told(what: Claim, now: int) -> list[Committed | Failed]:
-            await clock.told.wait()
-            return await claim(what, now)
-
-        store.claim = claim_once_told  # type: ignore[method-assign]
         bus = await hand_bus(url, clock, name=name)
         topology = streams.topology(ROOT)
         ports = Ports(
@@ -163,7 +170,11 @@ class House:
             version="0.0.0",
             hold_gap_us=hold_gap_us,
         )
-        return cls(store, bus, Runtime(services(timers), ports))
+        runtime = Runtime(services(timers), ports)
+        for duties in runtime.duties.values():
+            for duty in duties:
+                duty.once = in_turn(duty.once, clock)  # type: ignore[method-assign]
+        return cls(store, bus, runtime)
 
     async def start(self) -> None:
         ready = anyio.Event()
