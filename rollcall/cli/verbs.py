@@ -97,9 +97,9 @@ def in_session(operation: Operation, values: dict[str, Any], caller: Caller) -> 
     if "session" not in values or values["session"] is not None:
         return values
     joins = operation.name == "agent.join"
-    return values | {
-        "session": sessions.chosen(os.environ) if joins else sessions.known(caller.session_path, os.environ)
-    }
+    if joins:
+        return values | {"session": sessions.chosen(caller.name, os.environ)}
+    return values | {"session": sessions.known(caller.name, caller.session_path, os.environ)}
 
 
 def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:

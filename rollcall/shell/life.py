@@ -65,7 +65,8 @@ def completed(verb: Verb, fields: Verb, place: places.Place, environ: Mapping[st
         body["command_id"] = identity()
     if verb["session"] and "session" not in body:
         joins = verb["operation"] == "agent.join"
-        session = sessions.chosen(environ) if joins else sessions.known(place.session, environ)
+        agent = place.agent
+        session = sessions.chosen(agent, environ) if joins else sessions.known(agent, place.session, environ)
         body |= {"session": session} if session else {}
     return body
 

@@ -4,8 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rollcall.shell.sessions import AGENT
+
 SOCKET: Final = "ROLLCALL_SOCKET"
-AGENT: Final = "ROLLCALL_AGENT"
 _ENDING: Final = ".sock"
 _OWN_WAY: Final = (
     "ROLLCALL_NATS__CREDS",

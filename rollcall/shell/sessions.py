@@ -4,14 +4,20 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+AGENT: Final = "ROLLCALL_AGENT"
 VARIABLE: Final = "ROLLCALL_SESSION"
 BYTES_MAX: Final = 64
 
 
-def known(path: str, environ: Mapping[str, str]) -> str | None:
+def told(agent: str, environ: Mapping[str, str]) -> str | None:
+    """Return the session that this process was told, unless it was told so as another agent."""
+    return environ.get(VARIABLE) if (environ.get(AGENT) or agent) == agent else None
+
+
+def known(agent: str, path: str, environ: Mapping[str, str]) -> str | None:
     """Return the session that the agent speaks in, or None."""
-    if told := environ.get(VARIABLE):
-        return told
+    if session := told(agent, environ):
+        return session
     try:
         with open(path, encoding="ascii") as file:
             return file.read(BYTES_MAX).strip() or None
@@ -19,9 +25,9 @@ def known(path: str, environ: Mapping[str, str]) -> str | None:
         return None
 
 
-def chosen(environ: Mapping[str, str]) -> str:
+def chosen(agent: str, environ: Mapping[str, str]) -> str:
     """Return the session of a new run: the one the process was told, else one of its own."""
-    return environ.get(VARIABLE) or os.urandom(8).hex()
+    return told(agent, environ) or os.urandom(8).hex()
 
 
 def keep(path: str, session: str) -> None:

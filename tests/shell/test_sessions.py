@@ -112,3 +112,20 @@ async def test_the_socket_says_where_it_is_kept(short: Way, answers: Bus, kept: 
     await short("join", "boot-1", ROLLCALL_SOCKET=str(other / "ann.sock"))
     assert Kept(other / "ann.session").text() == "boot-1"
     assert kept.text() is None
+
+
+async def test_what_another_agent_was_told_does_not_count(
+    short: Way, long: Way, answers: Bus, kept: Kept
+) -> None:
+    for way in (short, long):
+        environ = {"ROLLCALL_SESSION": "boot-7", "ROLLCALL_AGENT": "bob"}
+        await way("ack", "5", "--agent", "ann", **environ)
+        await way("join", "--agent", "ann", **environ)
+        await way("ack", "5", "--agent", "ann", **environ)
+        none, own, again = sessions(answers)
+        assert none is None
+        assert own == again == kept.text() != "boot-7"
+        await way("leave")
+        await way("ack", "5", "--agent", "ann", ROLLCALL_SESSION="boot-7")
+        assert sessions(answers)[-1] == "boot-7"
+        answers.asked.clear()
