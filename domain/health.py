@@ -63,7 +63,7 @@ def fleet(
     said: list[tuple[str, str, str]] = []
     if frozen is not None:
         why = f"{frozen.by} froze everything {span(now - frozen.since)} ago: {frozen.reason}"
-        said.append(("frozen", why, ""))
+        said.append(("frozen", why, "rollcall thaw"))
     said += [("brake", _braked(brake, now), f"rollcall presence release {brake.scope}") for brake in brakes]
     said += [
         (machine.name, f"its daemon is lost since {span(now - (machine.lost_at or now))}", _on(machine))

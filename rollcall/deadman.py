@@ -48,7 +48,8 @@ class DeadMan:
         """Return the status of the answer; a redirect is not followed."""
         kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
         line = kind(self._url.hostname or "", self._url.port, timeout=self._connect_s)
-        guard = threading.Timer(self._whole_s, _shut, [line])
+        late = threading.Event()
+        guard = threading.Timer(self._whole_s, _shut, [line, late])
         guard.daemon = True
         guard.start()
         try:
@@ -56,7 +57,10 @@ class DeadMan:
             line.sock.settimeout(self._whole_s)
             path = self._url.path or "/"
             line.request("GET", f"{path}?{self._url.query}" if self._url.query else path)
-            return line.getresponse().status
+            status = line.getresponse().status
+            if late.is_set():  # what was cut off in its head reads like a whole one
+                raise TimeoutError(f"no whole answer in {self._whole_s:g} s")
+            return status
         finally:
             guard.cancel()
             line.close()
@@ -70,8 +74,9 @@ class DeadMan:
         self._failing = bool(failure)
 
 
-def _shut(line: HTTPConnection) -> None:
+def _shut(line: HTTPConnection, late: threading.Event) -> None:
     """End a call that trickles on: whoever reads from it finds its end."""
+    late.set()
     if line.sock is not None:
         try:
             line.sock.shutdown(socket.SHUT_RDWR)

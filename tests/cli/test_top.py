@@ -226,14 +226,17 @@ async def test_as_json_each_fact_has_its_instant(ann: Command, bus: Bus) -> None
     assert set(shown["silent"]) >= {"pinger", "monitor"}
 
 
-async def test_ages_are_told_by_the_house_s_clock(ann: Command, bus: Bus) -> None:
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_ages_are_told_by_the_house_s_clock(ann: Command, bus: Bus, hours: int) -> None:
     """This machine's may be an hour off."""
-    at = datetime.now(UTC) + timedelta(hours=1)
+    at = datetime.now(UTC) + timedelta(hours=hours)
     said = {"service": "pinger", "process": "1-a", "at": at.isoformat()}
     bus.answer("agent-ls", {"items": []})
     bus.answer("system-status", STATUS | {"at": at.isoformat(), "services": [said]})
     shown = json.loads((await ann("top", "-o", "json", ROLLCALL_SERVICES__EXPECTED="pinger")).stdout)
     assert shown["silent"] == []
+    off = datetime.fromisoformat(shown["at"]) - datetime.now(UTC)
+    assert abs(off - timedelta(hours=hours)) < timedelta(minutes=10)
 
 
 async def test_once_without_an_answer_fails(ann: Command, bus: Bus) -> None:

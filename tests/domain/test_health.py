@@ -189,7 +189,7 @@ def test_what_the_fleet_needs_is_never_an_error() -> None:
         frozen=frozen,
     )
     assert [(row.name, row.detail, row.fix) for row in rows] == [
-        ("frozen", "operator:olga froze everything 60 s ago: upgrade", ""),
+        ("frozen", "operator:olga froze everything 60 s ago: upgrade", "rollcall thaw"),
         (
             "brake",
             "5 of 8 of the fleet fell silent together 4 min ago: nobody is declared dead",

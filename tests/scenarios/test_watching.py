@@ -16,6 +16,7 @@ from contracts.codec import decode
 from contracts.messages import Vital
 from domain.timers import Timers
 from rollcall.watching import Outside, Watch
+from tests.support.held import Held
 from tests.support.house import House, all_services
 from tests.support.nats import until
 from tests.support.world import TICK, World, open_world
@@ -232,3 +233,24 @@ async def test_mailbox_depth_counts_what_waits(world: World, monkeypatch: pytest
     vital = next(one for one in await world.house.runtime.vitals.read() if one.service == "pinger")
     assert vital.waiting == 3
     free.set()
+
+
+async def test_answers_in_work_are_counted_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, lease = await world.given("a1")
+    held = Held(world, monkeypatch)
+    await world.leaves("a1", "ack", lease)
+    await until(lambda: bool(held.asked))
+    vital = next(one for one in await world.house.runtime.vitals.read() if one.service == "pinger")
+    held.open()
+    assert {loop.name: loop.waiting for loop in vital.loops}["answers"] == 1
+
+
+async def test_a_short_cut_of_the_bus_silences_no_vitals(world: World) -> None:
+    """No stamp is written, for it would make an outage of it; who reads the store still knows who lives."""
+    await world.house.tell_the_time()
+    await world.cut_off()
+    before = world.rows("SELECT alive_at FROM processes")
+    world.clock.move(world.clock.at + TICK)
+    await world.house.runtime.pulse.tell()
+    assert world.rows("SELECT alive_at FROM processes") == before
+    assert world.rows("SELECT vitals_at FROM processes") == [(world.clock.at,)]

@@ -88,6 +88,30 @@ def test_a_call_has_an_end_whatever_the_other_side_does() -> None:
     assert [(log["event"], log["host"]) for log in logs] == [("deadman.unreachable", "127.0.0.1")]
 
 
+def test_a_server_that_never_comes_to_an_end_does_not_hold_a_call() -> None:
+    """Each byte comes in time, and the answer never: only the length of the whole ends it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as trickling, capture_logs() as logs:
+        port = trickling.getsockname()[1]
+        over = threading.Event()
+
+        def trickle() -> None:
+            line, _ = trickling.accept()
+            with line:
+                line.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.01):
+                    try:
+                        line.sendall(b"x")
+                    except OSError:
+                        return
+
+        sender = threading.Thread(target=trickle, daemon=True)
+        sender.start()
+        ended(DeadMan(f"http://127.0.0.1:{port}", whole_s=0.2).call())
+        over.set()
+        sender.join(WAIT_S)
+    assert [log["event"] for log in logs] == ["deadman.unreachable"]
+
+
 def test_a_failure_is_logged_once_and_so_is_its_end(receiver: Receiver) -> None:
     caller = DeadMan(receiver.url)
     with capture_logs() as logs:
