@@ -12,12 +12,14 @@ BREACHES = {
     "domain/breach.py": "import time",
     "services/breach.py": "import services.pinger",
     "rollcall/client.py": "import contracts",
+    "rollcall/shell.py": "import msgspec",
 }
 RULES = {
     "Dependencies point down",
     "Services talk over the bus only",
     "The domain does no I/O, and reads no clock and no dice",
     "The agent client stands alone",
+    "The short way of agents' verbs stands on the standard library alone",
 }
 
 
@@ -30,6 +32,7 @@ def small_house(tmp_path: Path, root: Path) -> Path:
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "services/pinger.py").write_text("import bus, store, domain, contracts\n", "utf-8")
     (tmp_path / "rollcall/client.py").write_text("import nats\n", "utf-8")
+    (tmp_path / "rollcall/shell.py").write_text("import json\n", "utf-8")
     return tmp_path
 
 
