@@ -87,8 +87,12 @@ class Agent:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave, send what is pending, close; an outage does not hold this up for long."""
-        await asyncio.shield(asyncio.create_task(self._close()))
+        """Leave, send what is pending, close; an outage does not hold this up for long.
+
+        Who goes because of an error does not say goodbye: that would be an end that was meant.
+        """
+        crashed = isinstance(error, Exception)
+        await asyncio.shield(asyncio.create_task(self._close(leaves=not crashed)))
 
     def pings(self) -> AsyncIterator[Ping]:
         """Yield each ping that is owed an answer, every attempt once; raises when the agent was cut off."""
@@ -171,11 +175,11 @@ class Agent:
             log.warning("not joined: %s", error)
             self._absent.set()
 
-    async def _close(self) -> None:
+    async def _close(self, *, leaves: bool) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
         self._desk.close(None)
-        if self._line.connected:
+        if leaves and self._line.connected:
             try:
                 goodbye = self.command("leave", dict[str, Any], {"session": self._session})
                 await asyncio.wait_for(goodbye, LEAVE_S)

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from domain.keeper import Rest
 from rollcall.config import ConfigError
 from rollcall.daemon.procfs import Identity
+
+log = structlog.get_logger(__name__)
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,6 +38,7 @@ class Journal:
         """Read what is there; raises ConfigError where that cannot be understood."""
         self._path = path
         self._entries = _read(path)
+        self._is_behind = False
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -42,17 +46,22 @@ class Journal:
         return self._entries
 
     def write(self, agent: str, entry: Entry | None) -> None:
-        """Write one agent's entry, or take it out."""
+        """Write one agent's entry, or take it out; on a full disk it is written with the next one."""
         before = self._entries.get(agent)
-        if before == entry:
+        if before == entry and not self._is_behind:
             return
         if entry is None:
-            del self._entries[agent]
+            self._entries.pop(agent, None)
         else:
             self._entries[agent] = entry
         # processes do not outlive a power cut, but an operator's word has to
         lasting = (before is not None and before.held) or (entry is not None and entry.held)
-        _replace(self._path, msgspec.json.encode(self._entries), lasting=lasting)
+        try:
+            _replace(self._path, msgspec.json.encode(self._entries), lasting=lasting)
+            self._is_behind = False
+        except OSError as error:
+            log.error("journal.not_written", path=str(self._path), reason=error.strerror)  # noqa: TRY400
+            self._is_behind = True
 
 
 def _replace(path: Path, data: bytes, *, lasting: bool) -> None:

@@ -46,7 +46,10 @@ log = structlog.get_logger(__name__)
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 2.0
-PAUSE_S: Final = 0.5  # before the next try, at most twice as long: many machines may come back at once
+PAUSE_S: Final = (
+    0.5  # before the next try; longer each time, and by chance: many machines may come back at once
+)
+PAUSE_S_MAX: Final = 10.0
 REPORTED_MAX: Final = 50  # processes in one report: with all their capabilities it must not be too long
 LOOK_S: Final = 1.0  # how often the address is looked up while the bus is away
 
@@ -161,7 +164,7 @@ class Link:
 
     async def _report_all(self, bus: NatsBus) -> None:
         """Report what changed, at once and until it was taken; a machine that is not known joins first."""
-        said = ""
+        said, pause_s = "", PAUSE_S
         while True:
             self._news = anyio.Event()
             try:
@@ -169,14 +172,16 @@ class Link:
                     await self._join(bus)
                 elif self._changed:
                     await self._report(bus)
-                said = ""
+                said, pause_s = "", PAUSE_S
             except (BusError, _RefusedError, RollcallError) as error:
                 if str(error) != said:
                     said = str(error)
                     log.warning("report.not_taken", reason=said)
                 if isinstance(error, _RefusedError) and error.problem.code == "rejoin_required":
                     self._joined = False
-                await anyio.sleep(PAUSE_S * random.uniform(1, 2))  # noqa: S311 - no secret
+                with anyio.move_on_after(pause_s * random.uniform(0.5, 1)):  # noqa: S311 - no secret
+                    await self._news.wait()
+                pause_s = min(pause_s * 2, PAUSE_S_MAX)
                 continue
             if not self._changed:
                 self._settled.set()

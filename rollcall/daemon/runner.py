@@ -7,6 +7,7 @@ with what came of it.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import uuid
 from collections.abc import Callable, Mapping
@@ -46,7 +47,8 @@ from rollcall.daemon.process import NotLaunched, Process
 log = structlog.get_logger(__name__)
 
 ORDERS_KEPT: Final = 8
-WHY_CHARS_MAX: Final = 200  # a beat carries the whys of all processes
+WHY_BYTES_MAX: Final = 200  # a beat carries the whys of all processes
+_UNTELLABLE: Final = re.compile(r"[\x00-\x1f\x7f]")  # a name of a program may hold anything
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -111,7 +113,7 @@ class Runner:
             since=instant(self._since),
             exits=self._exits,
             capabilities=self.spec.capabilities if word == "running" else None,
-            why=self.kept.why[:WHY_CHARS_MAX],
+            why=tellable(self.kept.why),
         )
 
     async def run(self) -> None:
@@ -267,6 +269,11 @@ class Runner:
 
     def _now(self) -> int:
         return round(self._clock.monotonic() * SECOND_US)
+
+
+def tellable(why: str) -> str:
+    """Return a reason as it may cross the wire: on one line, and not too long."""
+    return _UNTELLABLE.sub("?", why).encode(errors="replace")[:WHY_BYTES_MAX].decode(errors="ignore")
 
 
 def found(entry: Entry) -> Process | None:

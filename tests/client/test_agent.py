@@ -326,3 +326,10 @@ def test_the_front_door_has_no_other_names() -> None:
 
     with pytest.raises(AttributeError, match="Nobody"):
         rollcall.Nobody  # noqa: B018
+
+
+async def test_who_goes_because_of_an_error_does_not_say_goodbye(house: House, url: str) -> None:
+    with pytest.raises(RuntimeError, match="it crashed"):
+        async with Agent("ann", url=url):
+            raise RuntimeError("it crashed")
+    assert house.verbs() == ["join"]

@@ -56,6 +56,7 @@ class Box:
         self.cable = line
         self.machine: dict[str, Any] = {"name": "box", "beat": "1h"}  # the world's time stands still
         self.agents: dict[str, dict[str, Any]] = {}
+        self.settings: dict[str, str] = {}
         self.program: Program | None = None
 
     async def agent(self, name: str, *words: str, **more: Any) -> None:
@@ -77,8 +78,9 @@ class Box:
         body = {"machine": self.machine, "agent": list(self.agents.values())}
         path = self.folder / "daemon.json"
         path.write_bytes(msgspec.json.encode(body))
+        settings = {"nats.url": self.url, **self.settings}
         self.program = await start(
-            "-m", "rollcall", "daemon", str(path), state=self.folder, settings={"nats.url": self.url}
+            "-m", "rollcall", "daemon", str(path), state=self.folder, settings=settings
         )
         if wait:
             await self.program.ready()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio
 import msgspec
-import pytest
 
 from contracts.messages import MachineBeat
 from tests.daemon.conftest import Box, alive, until
@@ -201,18 +200,16 @@ async def test_a_second_daemon_of_the_machine_is_refused(box: Box) -> None:
     await program.stop()
 
 
-async def test_a_secret_is_told_to_its_agent_alone(
-    world: World, box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NATS_CREDS", "/the/daemons/own.creds")
-    names = ["API_KEY", "NATS_CREDS", "ROLLCALL_AGENT", "ROLLCALL_SOCKET", "ROLLCALL_SESSION"]
+async def test_a_secret_is_told_to_its_agent_alone(world: World, box: Box) -> None:
+    box.settings["nats.creds"] = "/the/daemons/own.creds"  # which this bus does not ask for
+    names = ["API_KEY", "ROLLCALL_NATS__CREDS", "ROLLCALL_AGENT", "ROLLCALL_SOCKET", "ROLLCALL_SESSION"]
     await box.agent("a1", "environment", *names, env={"API_KEY": "hush-hush"})
     program = await box.start()
     pid = await box.pid("a1")
     said = dict(word.split("=", 1) for word in (await box.speaks("a1"))[:-1])
     assert said == {
         "API_KEY": "hush-hush",
-        "NATS_CREDS": "-",
+        "ROLLCALL_NATS__CREDS": "-",
         "ROLLCALL_AGENT": "a1",
         "ROLLCALL_SOCKET": str(box.home / "doors/a1.sock"),
         "ROLLCALL_SESSION": (await world.who("a1")).session,
@@ -320,3 +317,15 @@ async def test_a_log_that_cannot_be_put_aside_stops_nobody(box: Box) -> None:
     await box.start()
     await until(lambda: bool(box.logged("log.not_rotated")))
     await box.pid("a1")
+
+
+async def test_what_nobody_took_is_reported_again(world: World, box: Box) -> None:
+    await box.agent("a1", "wait")
+    await box.start()
+    pid = await box.pid("a1")
+    await world.stop()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: len(box.logged("process.changed")) == 4 and bool(box.logged("report.not_taken")))
+    await world.start()
+    shown = await box.is_told("a1", "ready", process_why="killed by SIGKILL; try 1 of 3")
+    assert shown.pid != pid

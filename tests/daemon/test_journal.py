@@ -32,3 +32,16 @@ def test_a_journal_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="Is a directory"):
         Journal(tmp_path)
     assert path.read_text() == "{"
+
+
+def test_what_a_full_disk_did_not_take_is_written_with_the_next_word(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    journal = Journal(path)
+    blocked = tmp_path / "state.json.new"
+    blocked.mkdir()
+    journal.write("a", RUNS)
+    journal.write("b", HELD)
+    assert not path.exists()
+    blocked.rmdir()
+    journal.write("b", HELD)
+    assert dict(Journal(path).entries) == {"a": RUNS, "b": HELD}

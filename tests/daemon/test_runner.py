@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -32,6 +33,7 @@ class Life:
         self.folder = folder
         self.environ = environ
         self.group = group
+        self.session = secrets.token_hex(8)  # the machine may run these tests twice at once
         self.orphans: list[Process] = []
         self.runner: Runner
 
@@ -58,9 +60,9 @@ class Life:
         }
         return AgentSpec(**given | more)
 
-    def orphan(self, session: str) -> Process:
+    def orphan(self) -> Process:
         """Start what a daemon started that was killed."""
-        environ = self.environ | {"ROLLCALL_SESSION": session}
+        environ = self.environ | {"ROLLCALL_SESSION": self.session}
         log = self.folder / "a1.log"
         process = Process.launch(child("wait"), cwd=self.folder, environ=environ, log=log)
         self.orphans.append(process)
@@ -129,24 +131,37 @@ async def test_who_was_stopped_stays_so_whatever_became_of_the_process(life: Lif
     why = "stopped, as ordered before the daemon ended"
     life.begin(Entry(session="s1", identity=OF_OLD, held=True))
     await life.is_so("stopped", why)
-    process = life.orphan("s2")
-    life.begin(Entry(session="s2", identity=process.identity, held=True, digest=life.spec().digest("s2")))
+    process = life.orphan()
+    life.begin(
+        Entry(
+            session=life.session,
+            identity=process.identity,
+            held=True,
+            digest=life.spec().digest(life.session),
+        )
+    )
     await life.is_so("stopped", why)
     assert not alive(process.pid)
 
 
 async def test_a_process_that_was_not_written_down_yet_is_found_by_its_session(life: Life) -> None:
-    process = life.orphan("s3")
-    runner = life.begin(Entry(session="s3", digest=life.spec().digest("s3")))
+    process = life.orphan()
+    await until(lambda: procfs.leaders_with("ROLLCALL_SESSION", life.session) == [process.pid])
+    runner = life.begin(Entry(session=life.session, digest=life.spec().digest(life.session)))
     await life.is_so("running", f"adopted: process {process.pid} ran on without a daemon")
-    assert (runner.facts.pid, runner.facts.session) == (process.pid, "s3")
+    assert (runner.facts.pid, runner.facts.session) == (process.pid, life.session)
     assert life.entry is None or life.entry.identity == process.identity
 
 
 async def test_nobody_is_taken_for_the_agent_but_the_agent(life: Life) -> None:
-    process = life.orphan("s4")
+    process = life.orphan()
     known = structs.replace(process.identity, start=process.identity.start + 1)
     life.begin(Entry(session="another", identity=known))  # the number is another's now
+    await life.is_so("running", "it ended while no daemon ran here; try 1 of 3")
+    assert alive(process.pid)
+    await life.runner.close("the next one")
+    gone = structs.replace(process.identity, pid=2**22 + 1)
+    life.begin(Entry(session=life.session, identity=gone))  # what left the group of the agent is on its own
     await life.is_so("running", "it ended while no daemon ran here; try 1 of 3")
     assert alive(process.pid)
     os.kill(process.pid, signal.SIGKILL)
@@ -166,3 +181,23 @@ async def test_a_daemon_that_ends_well_leaves_nothing_to_be_adopted(life: Life) 
     await runner.close("stopped with the daemon")
     assert life.entry is None
     assert runner.facts.state == "stopped"
+
+
+async def test_a_reason_is_fit_to_be_told(life: Life) -> None:
+    runner = life.begin(command=("/no/such/\x1b[2J" + "ü" * 200,))
+    await until(lambda: runner.facts.state == "failed")
+    why = runner.facts.why or ""
+    assert why.startswith("cannot be started: /no/such/?[2Jü")
+    assert len(why.encode()) <= 200
+
+
+async def test_that_a_process_ended_is_told_of_the_one_that_did(life: Life) -> None:
+    runner = life.begin(restart=RestartSpec(pause=Length(20_000), steady=Length(1_000_000)))
+    await life.is_so("running", "started with the daemon")
+    first = runner.facts
+    os.kill(first.pid or 0, signal.SIGKILL)
+    await until(lambda: runner.kept.phase == "up" and runner.facts.state == "restarting")
+    assert (runner.facts.session, runner.facts.pid) == (first.session, None)
+    await life.is_so("running", "killed by SIGKILL; try 1 of 3")
+    assert runner.facts.session != first.session
+    assert runner.facts.exits == 1
