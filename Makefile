@@ -15,7 +15,7 @@ export NODE_USE_SYSTEM_CA := 1# npm trusts whom the machine trusts
 # Say nothing when all is well, everything when it is not.
 quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
 
-.PHONY: help demo up down test chaos simulate mutants check lint types imports verify generate bench fmt lock clean
+.PHONY: help demo up down test chaos simulate mutants explore check lint types imports verify generate bench fmt lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -47,6 +47,9 @@ simulate: $(READY) ## Run schedules in virtual time; N=200, SEED=1 is the first,
 
 mutants: $(READY) ## Plant each fault in turn, until the simulator finds it
 	@$(BIN)/python -m tests.simulation --mutants
+
+explore: $(READY) ## Send what the description of HTTP allows, 1 000 examples of each operation
+	@EXPLORED=1000 $(BIN)/pytest -q -n 2 tests/gateway/test_explored.py
 
 check: lint types imports verify test ## All that a change must pass
 

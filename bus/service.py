@@ -55,7 +55,11 @@ class Request(Struct, frozen=True):
     def command(self) -> CommandKey | None:
         """Return under what the answer is kept; None for a command that is not safe to retry."""
         command_id = getattr(self.params, "command_id", None)
-        return None if command_id is None else CommandKey(self.actor, command_id, digest(self.params))
+        if command_id is None:
+            return None
+        tagged = self.params.__struct_config__.tag is not None  # an answer says itself what it is
+        body = self.params if tagged else (self.operation.name, self.params)
+        return CommandKey(self.actor, command_id, digest(body))
 
     def write(self, needs: Needs, decide: Callable[[View, int], Changes]) -> Unit:
         """Return the unit of a command."""

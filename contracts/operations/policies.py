@@ -93,6 +93,7 @@ OPERATIONS = (
         "Show what a policy would do to a task whose holder stays silent.",
         priority="look",
         arguments=("task",),
+        errors=("not_found", "conflict"),
         http=(Route("GET", "/tasks/{task}/rehearsal"),),
     ),
 )

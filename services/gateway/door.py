@@ -115,7 +115,7 @@ class Door:
         own = caller.agent or ""
         named = str(path.pop(AGENT, own))
         if named.lower() != own.lower() and not (
-            named.isdigit() and int(named[:19]) == await self._desk.agent_id(own)
+            _is_number(named) and int(named[:19]) == await self._desk.agent_id(own)
         ):
             raise ForbiddenError(f"this token speaks for {own} only")
         return own
@@ -145,7 +145,7 @@ def _check_media(request: AnyRequest) -> None:
 async def _body(request: AnyRequest, bytes_max: int) -> bytes:
     """Return the body; what is too large is not read to its end."""
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length[:19]) > bytes_max:
+    if _is_number(length) and int(length[:19]) > bytes_max:
         raise TooLargeError(f"{length[:19]} bytes, the limit is {bytes_max}")
     found = bytearray()
     async for part in request.stream():
@@ -161,6 +161,11 @@ def _query(request: AnyRequest) -> list[tuple[str, str]]:
         return parse_qsl(raw, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
     except ValueError as error:
         raise MalformedError("the query cannot be read") from error
+
+
+def _is_number(text: str) -> bool:
+    """Return whether it is written in digits: other scripts have some that no number is read from."""
+    return text.isascii() and text.isdigit()
 
 
 def _number(value: Any) -> int:

@@ -212,6 +212,6 @@ def _parsed(text: str) -> tuple[str, int] | None:
     if not text:
         return None
     incarnation, _, number = text.partition(":")
-    if not (incarnation.isalnum() and number.isdigit() and len(number) < 19):  # noqa: PLR2004 - below 2**63
+    if not (incarnation.isalnum() and number.isascii() and number.isdigit() and len(number) < 19):  # noqa: PLR2004 - below 2**63
         raise InvalidError("this is no id of a change", fields={"Last-Event-ID": "is no id of a change"})
     return incarnation, int(number)

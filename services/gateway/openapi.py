@@ -96,11 +96,8 @@ def _operation(
 ) -> Schema:
     params = schemas[operation.params]
     in_path = _IN_PATH.findall(route.path)
-    properties = {
-        name: kind
-        for name, kind in params.get("properties", {}).items()
-        if name != "kind" or not _tag(operation)
-    }
+    hidden = {"command_id", *(("kind",) if _tag(operation) else ())}  # the first is a header
+    properties = {name: kind for name, kind in params.get("properties", {}).items() if name not in hidden}
     required = [name for name in params.get("required", []) if name in properties and name not in in_path]
     rest = {name: kind for name, kind in properties.items() if name not in in_path}
     by_query = route.method in {"GET", "DELETE"}
@@ -114,14 +111,13 @@ def _operation(
             *(
                 _parameter(name, "query", kind, required=name in required)
                 for name, kind in (rest.items() if by_query else ())
-                if name != "command_id"
             ),
-            *(() if operation.query else (_key(properties),)),
+            *(() if operation.query else (_key(params["properties"]),)),
         ],
         "responses": _responses(operation, route, named),
     }
     if not by_query and rest:
-        body: Schema = {"type": "object", "properties": rest}
+        body: Schema = {"type": "object", "properties": rest, "additionalProperties": False}
         if required and not _by_task(operation, route):
             body["required"] = required
         if _by_task(operation, route):
@@ -162,7 +158,8 @@ def _responses(operation: Operation, route: Route, named: dict[type, Schema]) ->
         "description": "Done." if not operation.query else "The answer.",
         "content": {"application/json": {"schema": named[operation.result]}},
     }
-    return {str(route.status): done, **_refusals(operation.errors)}
+    repeated = () if operation.query else ("idempotency_mismatch",)
+    return {str(route.status): done, **_refusals((*operation.errors, *repeated))}
 
 
 def _refusals(own: tuple[str, ...]) -> Schema:

@@ -94,9 +94,24 @@ def _object(body: bytes, bytes_max: int) -> Given:
     if not body:
         return {}
     try:
-        return decode(body, dict[str, Any], bytes_max=bytes_max)
+        fields = decode(body, dict[str, Any], bytes_max=bytes_max)
     except InvalidError as error:
         raise MalformedError("the body is no JSON object") from error
+    return {name: _whole(value) for name, value in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    """Return a value with 5 for 5.0, which is the same number in JSON."""
+    whole: Any = value  # the match narrows `value` to containers of unknown things
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_whole(item) for item in whole]
+        case dict():
+            return {name: _whole(item) for name, item in whole.items()}
+        case _:
+            return value
 
 
 def _asked(operation: Operation, query: Sequence[tuple[str, str]]) -> Given:

@@ -62,7 +62,7 @@ async def test_an_agent_speaks_for_itself_alone(web: Web) -> None:
     for _, route in named:
         for own in ("ann", "ANN", str(numbers["ann"])):
             assert (await ask(ann, route, own)).status_code == 422
-        for foreign in ("bob", str(numbers["bob"]), "nobody", "999", "*", "9" * 400):
+        for foreign in ("bob", str(numbers["bob"]), "nobody", "999", "*", "9" * 400, "\u00b9"):
             answer = await ask(ann, route, foreign)
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), foreign
 

@@ -70,3 +70,16 @@ async def test_who_is_not_the_main_agent_is_chosen_first(web: Web) -> None:
     assert shown["task"]["agent"] == "builder"
     held = (await admin.get("/agents/builder")).json()
     assert (held["agent"]["status"], held["assignments"][0]["task_id"]) == ("busy", task)
+
+
+async def test_silence_escalates_to_the_main_agent(web: Web) -> None:
+    admin = await web.client()
+    await web.world.agent("builder")
+    task = (await admin.post("/tasks", json={"title": "ship it"})).json()["task"]
+    await web.world.settle()
+    await web.world.forward(minutes=31)
+    rows = (await admin.get(f"/tasks/{task}/assignments")).json()["items"]
+    assert [row["agent"] for row in rows] == ["Ruto", "builder"]
+    assert (rows[1]["status"], rows[1]["end_reason"]) == ("failed", "timed_out")
+    assert rows[0]["level"] == 1
+    assert (await admin.get("/agents/Ruto")).json()["agent"]["status"] == "busy"

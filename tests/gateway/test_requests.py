@@ -75,6 +75,7 @@ async def test_a_number_in_a_body_is_a_number(web: Web) -> None:
         "accept_minutes": "Expected `int | null`, got `str`"
     }
     assert (await admin.post("/tasks?accept_minutes=5", json={"title": "x"})).status_code == 201
+    assert (await admin.post("/tasks", json={"title": "x", "accept_minutes": 5.0})).status_code == 201
     for page in ("limit=0", "limit=501", "limit=x", "limit=1e3", "after=-1", f"after={2**63}", "limit="):
         await problem(await admin.get(f"/tasks?{page}"), 422, "invalid")
 
@@ -166,6 +167,10 @@ async def test_a_command_is_carried_out_once_under_its_key(web: Web) -> None:
     }
     bad = await admin.post("/tasks", json={"title": "x"}, headers={"idempotency-key": "no spaces"})
     assert set((await problem(bad, 422, "invalid"))["fields"]) == {"command_id"}
+    place = f"/tasks/{first.json()['task']}"
+    key = {"idempotency-key": "k-2"}
+    assert (await admin.post(f"{place}/cancel", headers=key)).json()["status"] == "cancelled"
+    await problem(await admin.post(f"{place}/reopen", headers=key), 409, "idempotency_mismatch")
     drawn = await admin.post("/tasks", json={"title": "mine"})
     again = await admin.post(
         "/tasks", json={"title": "mine"}, headers={"idempotency-key": drawn.headers["idempotency-key"]}
