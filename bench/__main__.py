@@ -17,6 +17,7 @@ from bench import (
     lateness,
     page,
     pings,
+    presence,
     profiling,
     ready,
     rivals,
@@ -47,6 +48,7 @@ MEASURES: dict[str, Measure] = {
     "startup": startup.measure,
     "idle": idle.measure,
     "beats": beats.measure,
+    "presence": presence.measure,
 }
 
 

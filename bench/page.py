@@ -111,7 +111,8 @@ Compare only figures of one table: absolute values differ from machine to machin
 ## How it is measured
 
 Each part alone: `python -m bench NAME…` (ping, ack, command, lateness, rivals, escalation, catchup, crowd,
-ready, startup, idle, beats); the same figures for machines are in [results/bench.json](results/bench.json).
+ready, startup, idle, beats, presence); the same figures for machines are in
+[results/bench.json](results/bench.json).
 
 - **Fastest known way**: the same job in the same run with nothing around it, by turns with ours; of
   three rounds the median of the ratios. For pings: one `UPDATE … RETURNING` claim of 500 rows, history

@@ -1,15 +1,18 @@
-"""The other end, in a process of its own: `hear` pings as a subscriber, `beat` or `ask` like a fleet."""
+"""The other end, in a process of its own: a subscriber who hears pings, or a fleet that beats or asks."""
 
 import asyncio
+import itertools
 import json
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from uuid import uuid4
 
 import nats
 from nats.aio.msg import Msg
 
 IN_FLIGHT = 1_000  # requests under way
+BEAT = b'{"session":"bench","interval_s":%d}'
 
 
 async def hear(url: str, subject: str, count: int) -> None:
@@ -34,15 +37,50 @@ async def hear(url: str, subject: str, count: int) -> None:
 async def beat(url: str, subject: str, count: int) -> None:
     """Wait for a line, then send `count` beats of agents 1 to 1000 in turn, and a last one of agent 1001."""
     client = await nats.connect(url, pending_size=64 << 20)
-    body = b'{"session":"bench","interval_s":30}'
     say("ready")
     await asyncio.to_thread(sys.stdin.readline)
     for number in range(count):
-        await client.publish(f"{subject}{number % 1_000 + 1}", body)
-    await client.publish(f"{subject}1001", body)
+        await client.publish(f"{subject}{number % 1_000 + 1}", BEAT % 30)
+    await client.publish(f"{subject}1001", BEAT % 30)
     await client.flush()
     say(json.dumps(count))
     await client.close()
+
+
+async def waves(url: str, subject: str, wave: int, agents: int) -> None:
+    """At each line send a wave of beats: of the agents up to `agents` in turn, and of one more at the end."""
+    client = await nats.connect(url, pending_size=64 << 20)
+    say("ready")
+    for number in itertools.count():
+        await asyncio.to_thread(sys.stdin.readline)
+        first = number * wave % agents
+        last = agents + 1 + number % (2 * agents // wave)
+        for agent in (*range(first + 1, first + wave + 1), last):
+            await client.publish(f"{subject}{agent}", BEAT % 30)
+        await client.flush()
+
+
+async def keep(url: str, subject: str, agents: int, interval_s: int, others: int, other_s: int) -> None:
+    """From the first line on let `agents` beat at an even pace, and `others` until a second line comes."""
+    client = await nats.connect(url, pending_size=64 << 20)
+    loop = asyncio.get_running_loop()
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    stop = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+    started, stopped, sent, sent_others = loop.time(), False, 0, 0
+    while True:
+        since_s = loop.time() - started
+        while sent < since_s * agents / interval_s:
+            await client.publish(f"{subject}{sent % agents + 1}", BEAT % interval_s)
+            sent += 1
+        while not stopped and sent_others < since_s * others / other_s:
+            number = agents + sent_others % others + 1
+            await client.publish(f"{subject}{number}", BEAT % other_s)
+            sent_others += 1
+        if stop.done() and not stopped:
+            stopped = True
+            say(str(time.time_ns() // 1_000))
+        await asyncio.sleep(0.02)
 
 
 async def ask(url: str, subject: str, count: int) -> None:
@@ -81,5 +119,12 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    role = {"hear": hear, "beat": beat, "ask": ask}[sys.argv[1]]
-    asyncio.run(role(sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    roles: dict[str, Callable[..., Coroutine[None, None, None]]] = {
+        "hear": hear,
+        "beat": beat,
+        "waves": waves,
+        "keep": keep,
+        "ask": ask,
+    }
+    _, asked, where, about, numbers = sys.argv
+    asyncio.run(roles[asked](where, about, *map(int, numbers.split())))

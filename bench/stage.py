@@ -105,6 +105,11 @@ class Peer:
         """Keep it."""
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     async def line(self) -> str:
         """Return the next line that it says."""
         assert self._process.stdout is not None  # noqa: S101 - for the type checkers
