@@ -333,3 +333,10 @@ async def test_who_goes_because_of_an_error_does_not_say_goodbye(house: House, u
         async with Agent("ann", url=url):
             raise RuntimeError("it crashed")
     assert house.verbs() == ["join"]
+
+
+def test_its_session_is_the_one_that_its_daemon_gave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROLLCALL_SESSION", "boot-1")
+    monkeypatch.setenv("ROLLCALL_AGENT", "ann")
+    assert Agent("ann").session == "boot-1"
+    assert Agent("bob").session != "boot-1"  # another agent in the same process
