@@ -14,7 +14,7 @@ from contracts.views import AgentView, AssignmentView
 from contracts.views import view as shown_as
 from contracts.work import Changes, View
 from domain.draft import Draft
-from domain.processes import BACK
+from domain.processes import BACK, UNSAID
 from domain.projection import flags, project, put_agent, status4, status6
 from domain.timers import Timers
 
@@ -72,8 +72,9 @@ def set_agent(
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us
     if changes.get("beats") == "none" or changes.get("active") is False:
         changes |= {"silent_at": None, **BACK}
-    if changes.get("active") is False and agent.joined_at is not None:
-        changes["left_at"] = agent.left_at or now  # it has to join when it is active again
+    if changes.get("active") is False:
+        left_at = None if agent.joined_at is None else agent.left_at or now
+        changes |= {"left_at": left_at, **UNSAID}  # it has to join when it is active again
     after = structs.replace(agent, **changes)
     if after.active and agent.retired_at is not None:
         after = structs.replace(after, retired_at=None)

@@ -90,7 +90,7 @@ def report(view: View, now: int, name: str, params: ReportParams, *, timers: Tim
     """Take a daemon's word on what became of processes."""
     draft = _draft(view, now, name, timers, params.command_id)
     known = _speaking(view, name, params.session)
-    refused = _take_all(draft, known, params.processes)
+    refused = _take_all(draft, _found(draft, known, now, known.beat_interval_us), params.processes)
     return draft.changes(ReportResult(taken=len(params.processes) - len(refused), refused=refused))
 
 
@@ -99,20 +99,24 @@ def beat(view: View, now: int, name: str, said: MachineBeat, *, at: int, timers:
     draft = _draft(view, now, name, timers)
     known = _speaking(view, name, said.session)
     heard_at = heard(known.beat_at, at, now)
-    every_us = interval_us(said.interval_s)
+    _take_all(draft, _found(draft, known, heard_at, interval_us(said.interval_s)), said.processes)
+    return draft.changes()
+
+
+def _found(draft: Draft, known: Machine, heard_at: int, every_us: int) -> Machine:
+    """Note that a daemon was heard, by a beat or by a report: from then on its word holds for a while."""
     after = structs.replace(
         known,
         beat_at=heard_at,
         beat_interval_us=every_us,
-        silent_at=heard_at + timers.machine_misses * every_us,
+        silent_at=heard_at + draft.timers.machine_misses * every_us,
         connected=True,
         lost_at=None,
     )
     draft.put(after)
     if not known.connected:
         draft.fact(after, "found", lost_at=known.lost_at)
-    _take_all(draft, after, said.processes)
-    return draft.changes()
+    return after
 
 
 def silent(view: View, machine_id: int, now: int, timers: Timers) -> Changes:

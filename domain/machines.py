@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from contracts.records import AssignmentStatus, PolicyStep, StepKind
+from contracts.records import AgentStatus, AssignmentStatus, PolicyStep, StepKind
 from domain.aims import DEFAULT_STEPS
 from domain.ending import TASK_TABLE
+from domain.lifelines import arrows
 from domain.matrix import END_REASONS, EVENTS, SAID, STATUSES, TABLE, Said, Target, Word
+from domain.projection import GONE
 from domain.timers import Timers
 from domain.wording import length
 
@@ -48,6 +50,11 @@ def document() -> str:
         "Every event in every status. `-` is a refusal (409) with the present state and what may be done.",
         assignment_table(),
         _legend(),
+        "## Agent",
+        "`present` stands for the five statuses of whoever is there, which follow from what it holds.",
+        agent_diagram(),
+        "Every change of status that can happen, and what brings it about.",
+        agent_table(),
         "## Escalation",
         policy_diagram(),
         policy_table(),
@@ -108,6 +115,30 @@ def _cell(event: Said | Word, status: AssignmentStatus) -> str:
 
 def _legend() -> str:
     return "\n".join(f"- `{target}`: {meaning}" for target, meaning in LEADS.items())
+
+
+def agent_diagram() -> str:
+    """Return the life of an agent; who is there is one state, whatever it holds."""
+    moves: dict[tuple[str, str], list[str]] = {}
+    for (before, after), events in arrows().items():
+        pair = (_presence(before), _presence(after))
+        if pair[0] != pair[1]:
+            known = moves.setdefault(pair, [])
+            known += [event for event in events if event not in known]
+    lines = [f"    {before} --> {after}: {', '.join(events)}" for (before, after), events in moves.items()]
+    return _mermaid(
+        "stateDiagram-v2", ("    [*] --> offline: add", *(line.replace("daemon: ", "") for line in lines))
+    )
+
+
+def _presence(status: AgentStatus) -> str:
+    return status if status in GONE else "present"
+
+
+def agent_table() -> str:
+    """Return every change of status and its events."""
+    rows = [(f"`{before}`", f"`{after}`", ", ".join(events)) for (before, after), events in arrows().items()]
+    return _table(("from", "to", "by"), rows)
 
 
 def policy_diagram(steps: Sequence[PolicyStep] = DEFAULT_STEPS) -> str:

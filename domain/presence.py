@@ -14,7 +14,7 @@ from contracts.work import Changes, View
 from domain.draft import Draft, ping_message
 from domain.listening import heard, interval_us
 from domain.pinging import owed
-from domain.processes import BACK, ENDED
+from domain.processes import BACK, ENDED, UNSAID
 from domain.projection import project, put_agent
 from domain.timers import Timers
 from domain.wording import misspelt
@@ -44,7 +44,7 @@ def join(
         **BACK,
     )
     if known.process in ENDED:  # it speaks itself, so another process of it runs
-        after = structs.replace(after, process=None, process_at=now, process_why=None, pid=None)
+        after = structs.replace(after, **UNSAID)
     after = put_agent(draft, after)
     if params.session != known.session or known.left_at is not None:
         draft.fact(after, "joined", capabilities=list(kept), leases=after.leases)
@@ -59,7 +59,8 @@ def leave(view: View, now: int, agent: str, params: LeaveParams, *, timers: Time
     if params.session is not None and params.session != known.session:
         raise StaleSessionError(f"another session speaks for {known.name} now")
     if known.left_at is None:
-        after = structs.replace(known, left_at=now, silent_at=None, **BACK)
+        ended = UNSAID if known.process in ENDED else {}
+        after = structs.replace(known, left_at=now, silent_at=None, **BACK, **ended)
         draft.fact(put_agent(draft, after), "left", leases=known.leases)
     return draft.changes(LeaveResult(leases=known.leases))
 

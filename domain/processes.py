@@ -18,6 +18,10 @@ ENDED: tuple[ProcessState, ...] = ("restarting", "stopped", "gone", "failed")
 """Words of a daemon that its agent contradicts by joining, and by nothing less."""
 
 
+UNSAID: dict[str, None] = dict.fromkeys(("process", "process_at", "process_why", "pid"))
+"""What is left of a daemon's word when its agent has contradicted it."""
+
+
 def own_beats(agent: Agent) -> bool:
     """Tell whether the agent itself was heard in its present session."""
     return agent.beat_at is not None and agent.joined_at is not None and agent.beat_at >= agent.joined_at
@@ -50,7 +54,7 @@ def take(draft: Draft, machine: Machine, facts: ProcessFacts) -> None:
     after = structs.replace(before, machine=machine.name, process=facts.state)
     after = structs.replace(after, pid=facts.pid, process_why=facts.why)
     changed = _said(after) != _said(before)
-    if changed:
+    if changed or (before.process_at or 0) < machine.joined_at:  # said by this session of the daemon
         after = structs.replace(after, process_at=draft.now)
     after = _narrowed(after, facts)
     match facts.state:
@@ -97,11 +101,11 @@ def _narrowed(agent: Agent, facts: ProcessFacts) -> Agent:
 def _running(draft: Draft, machine: Machine, before: Agent, after: Agent, facts: ProcessFacts) -> Agent:
     """Let a running process stand for its agent; one that was not known before is a new life of it."""
     fresh = (before.machine, before.process, before.pid) != (machine.name, "running", facts.pid)
-    if not fresh and before.dead_at is None:
-        return after
-    if not fresh:  # silence was a mistake; its own beats may still be missed
-        silent_at = _listens(after, machine)
-        return structs.replace(after, **BACK | {"silent_at": silent_at, "suspect_at": before.suspect_at})
+    if not fresh:
+        missed = before.suspect_at if own_beats(before) else None  # its own beats are still missed
+        if (before.dead_at, before.suspect_at) == (None, missed):
+            return after
+        return structs.replace(after, **BACK | {"silent_at": _listens(after, machine), "suspect_at": missed})
     if facts.session is not None and facts.session != before.session:
         after = structs.replace(after, session=facts.session, joined_at=draft.now)
     elif before.joined_at is None or before.left_at is not None:

@@ -43,12 +43,16 @@ def judge(view: View, agent_id: int, now: int, *, silent: Lookup, timers: Timers
 
 
 def witness(draft: Draft, agent: Agent) -> Machine | None:
-    """Return the machine that says now that the agent's process runs or is started anew, if one does."""
+    """Return the machine that says now that the agent's process runs or is started anew, if one does.
+
+    What an earlier session of its daemon said counts only when the present one has said it too.
+    """
     if agent.machine is None or agent.process not in ("running", "restarting"):
         return None
     machine = draft.machine(agent.machine)
-    fresh = machine is not None and machine.connected and (machine.silent_at or 0) > draft.now
-    return machine if fresh else None
+    if machine is None or not machine.connected or (machine.silent_at or 0) <= draft.now:
+        return None
+    return machine if (agent.process_at or 0) >= machine.joined_at else None
 
 
 def _doubt(draft: Draft, agent: Agent, silent: Lookup) -> None:

@@ -252,3 +252,14 @@ def test_a_process_can_do_less_than_its_agent_may_and_never_more() -> None:
     world.report(facts())
     world.report(facts("restarting", session="b1", capabilities=()))
     assert (a1(world).capabilities, world.events("narrowed")) == (("review",), ["narrowed"])
+
+
+def test_a_report_of_a_machine_that_was_lost_is_a_sign_of_its_life(world: World) -> None:
+    world.host("m1", "d1", facts())
+    world.forward(seconds=125)
+    assert not world.machines["m1"].connected
+    world.report(facts(pid=8, session="b2"))
+    assert world.machines["m1"].connected
+    assert a1(world).silent_at == world.machines["m1"].silent_at
+    world.forward(minutes=5)
+    assert a1(world).status == "dead"

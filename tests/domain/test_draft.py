@@ -113,7 +113,7 @@ def test_the_document_names_every_event_and_every_move() -> None:
         assert f"`{event}`" in text
     for before, after in TASK_MOVES:
         assert f"{before} --> {after}: " in text
-    assert text.count("```mermaid") == 3
+    assert text.count("```mermaid") == 4
     assert "waiting --> acknowledged: resume, wait_over" in assignment_diagram()
     assert "failed -->" not in assignment_diagram()
 
