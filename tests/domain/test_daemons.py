@@ -257,9 +257,9 @@ def test_a_process_can_do_less_than_its_agent_may_and_never_more() -> None:
 def test_a_report_of_a_machine_that_was_lost_is_a_sign_of_its_life(world: World) -> None:
     world.host("m1", "d1", facts())
     world.forward(seconds=125)
-    assert not world.machines["m1"].connected
+    lost = world.machines["m1"]
     world.report(facts(pid=8, session="b2"))
-    assert world.machines["m1"].connected
+    assert (lost.connected, world.machines["m1"].connected) == (False, True)
     assert a1(world).silent_at == world.machines["m1"].silent_at
     world.forward(minutes=5)
     assert a1(world).status == "dead"
