@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,9 +27,11 @@ from contracts.messages import (
 )
 from contracts.operations.agents import SetParams as AgentParams
 from contracts.operations.answers import HandoffParams
+from contracts.operations.flags import FlagParams, FreezeParams, ResumeParams, ThawParams
 from contracts.operations.tasks import CancelParams, ReopenParams, SetParams
 from contracts.records import OPEN_STATUSES, Assignment, Hold, PolicyStep
-from domain import agents, escalation, pinging, tasks
+from domain import agents, escalation, flags, pinging, tasks
+from domain.projection import flags as flags_of
 from domain.timers import MINUTE_US, Timers
 from tests.domain.world import START, World
 
@@ -43,7 +46,7 @@ MEMBER = st.fixed_dictionaries(
         "capabilities": CAPABILITIES,
         "capacity": st.integers(0, 2),
         "beats": st.sampled_from(["none", "required"]),
-        "quarantined": st.booleans(),
+        "flag": st.sampled_from([None, None, "paused", "draining", "quarantined"]),
     }
 )
 ANSWERS = st.one_of(
@@ -55,6 +58,7 @@ ANSWERS = st.one_of(
         on=st.just("rate_limit"),
         resume_at=st.integers(0, 600).map(lambda m: instant(START + m * MINUTE_US)),
     ),
+    st.just(Wait(on="rate_limit")),
     st.builds(Snooze, minutes=st.integers(1, 480)),
     st.builds(Fail, final=st.booleans()),
     *(st.just(what) for what in (Resume(), Unsnooze(), Complete(), Decline(), Release())),
@@ -65,8 +69,8 @@ def fleet(world: World, members: list[dict[str, Any]]) -> None:
     for number, member in enumerate(members):
         name = f"s{number}"
         world.agent(name, *member["capabilities"], beats=member["beats"], capacity=member["capacity"])
-        if member["quarantined"]:
-            world.operate(agents.set_agent, AgentParams(name=name, quarantined=True))
+        if member["flag"] is not None:
+            world.operate(partial(flags.flag, which=member["flag"]), FlagParams(name=name, reason="ill"))
 
 
 @given(
@@ -105,6 +109,8 @@ def test_every_policy_ends_with_a_flag(
     taken = [step for step in world.steps.values() if step.outcome == "taken"]
     assert len({step.step for step in taken}) == len(taken), "a step was taken twice"
     assert row.ping_at is not None or row.deadline_at is not None
+    given = {row.agent.lower() for row in world.assignments.values()}
+    assert not [name for name in given if flags_of(world.agents[name])], "given to whoever is flagged"
 
 
 @given(steps=st.lists(STEPS, max_size=4), members=st.lists(MEMBER, max_size=4), turns=st.integers(0, 3))
@@ -138,6 +144,7 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         # nobody eligible is common here: look less often
         self.world = World(Timers(assign_retry_us=20 * MINUTE_US))
+        self.seen: set[int] = set()
 
     @initialize(members=st.lists(MEMBER, min_size=1, max_size=4), steps=st.lists(STEPS, max_size=4))
     def begin(self, members: list[dict[str, Any]], steps: list[PolicyStep]) -> None:
@@ -213,9 +220,31 @@ class Life(RuleBasedStateMachine):
     def quarantine(self, name: str, *, quarantined: bool) -> None:
         self.world.operate(agents.set_agent, AgentParams(name=name, quarantined=quarantined))
 
+    @rule(
+        name=st.sampled_from(["free", "free", "Ruto", "s0"]),
+        which=st.sampled_from(["paused", "draining", "paused", "quarantined", "resumed", "retired"]),
+    )
+    def flag(self, name: str, which: Any) -> None:
+        before = self.world.agents.get(name.lower())
+        if which == "resumed":
+            self.attempt(self.world.operate, flags.resume, ResumeParams(name=name))
+        elif which == "retired":
+            gone = self.attempt(self.world.operate, flags.retire, FlagParams(name=name, reason="old"))
+            assert not gone or (before is not None and not before.leases), "it went with open work"
+        else:
+            decide = partial(flags.flag, which=which)
+            self.attempt(self.world.operate, decide, FlagParams(name=name, reason="ill"))
+
+    @rule(frozen=st.booleans())
+    def freeze(self, *, frozen: bool) -> None:
+        if frozen:
+            self.world.operate(flags.freeze, FreezeParams(reason="a release"))
+        else:
+            self.world.operate(flags.thaw, ThawParams())
+
     @rule(name=st.sampled_from(["s0", "free"]))
     def join(self, name: str) -> None:
-        self.world.join(name)
+        self.attempt(self.world.join, name)
 
     @rule(minutes=st.integers(0, 200), held=st.integers(0, 20), blind=st.booleans())
     def pass_time(self, minutes: int, held: int, *, blind: bool) -> None:
@@ -232,8 +261,17 @@ class Life(RuleBasedStateMachine):
             if row.end_reason is None and row.status == "snoozed":
                 assert (row.snooze_until or 0) >= self.world.now - 1 or row.deadline_at is not None
 
+    @invariant()
+    def nothing_goes_round_a_word(self) -> None:
+        """No time passes while a word is said: whoever has something new now could be given it."""
+        new = [row for number, row in self.world.assignments.items() if number not in self.seen]
+        self.seen.update(row.id for row in new)
+        assert not new or self.world.frozen is None, "something was offered while frozen"
+        assert not [row.agent for row in new if flags_of(self.world.agents[row.agent.lower()])]
+
     def teardown(self) -> None:
         """Let everybody fall silent: within days all is at rest, flagged, or waits for who can take it."""
+        self.world.operate(flags.thaw, ThawParams())
         self.world.forward(hours=30)
         for row in self.world.assignments.values():
             if row.status in OPEN_STATUSES:

@@ -174,6 +174,23 @@ PROMISES: Final = (
         ),
     ),
     Promise(
+        key="words",
+        says="What an operator forbids is not offered, and who waits is left in peace",
+        more="Whoever is paused, drained, quarantined or retired gets nothing new by any way, and nobody does while"
+        " frozen. No ping goes to an agent that is paused or waits for a human, and no wait costs the lease.",
+        how="Every lease is opened at one place (`domain/admission.py`), and the pinger's claim passes over such"
+        " agents.",
+        decided=(22,),
+        simulation=("nothing_goes_round_a_word", "in_peace_nobody_is_pinged", "waits_cost_nothing"),
+        tests=(
+            "domain/test_admission.py::test_whoever_is_flagged_gets_nothing_new_by_any_path",
+            "domain/test_admission.py::test_while_frozen_nobody_gets_anything_new_by_any_path",
+            "domain/test_admission.py::test_these_are_all_the_paths",
+            "scenarios/test_waiting.py::test_no_ping_is_sent_to_whoever_waits_for_a_human",
+            "scenarios/test_flags.py::test_after_a_thaw_steps_come_at_their_pace",
+        ),
+    ),
+    Promise(
         key="held",
         says="Time in which nobody could answer counts against nobody",
         more="An outage of the bus for longer than a TTL (90 s), or a suspended machine.",

@@ -29,10 +29,20 @@ FIRST: Choices = {
     "wait": 1,
     "release": 0.5,
     "fail": 0.5,
+    "handoff": 0.5,
 }
-THEN: Choices = {"progress": 6, "complete": 6, "ack": 1, "snooze": 1, "wait": 1, "fail": 0.5, "release": 0.5}
+THEN: Choices = {
+    "progress": 6,
+    "complete": 6,
+    "ack": 1,
+    "snooze": 1,
+    "wait": 1,
+    "fail": 0.5,
+    "release": 0.5,
+    "handoff": 0.5,
+}
 WAITING: Choices = {"resume": 3, "complete": 1}
-ENDS = frozenset({"complete", "decline", "fail", "release"})
+ENDS = frozenset({"complete", "decline", "fail", "release", "handoff"})
 MORTAL_ANSWERS_MAX = 4
 SYNC_S = 8.0
 
@@ -157,7 +167,7 @@ class Agent(Client):
         body: dict[str, Any] = self._fields(kind)
         if ping is not None:
             body |= {"incarnation": ping.incarnation, "attempt": ping.attempt}
-        if self.dice.random() < self.who.by_request:
+        if kind == "handoff" or self.dice.random() < self.who.by_request:
             body["assignment"] = assignment
             return await self.ask(f"cmd.agent.{self.name}.{kind}", kind, assignment, body)
         said = await self.store(f"ack.{self.name}.{assignment}", kind, assignment, body)
@@ -168,10 +178,12 @@ class Agent(Client):
         match kind:
             case "progress":
                 return {"note": f"step {self.dice.getrandbits(24)}"}
+            case "handoff":
+                return {"to": self.dice.choice((None, None, "Ruto", "a0", "a1"))}
             case "snooze":
                 return {"minutes": self.dice.randint(1, 12)}
             case "wait":
-                on = self.dice.choice(("human", "lock", "peer", "rate_limit", "rate_limit"))
+                on = self.dice.choice(("human", "human", "lock", "peer", "rate_limit", "rate_limit"))
                 if on == "rate_limit" and self.dice.random() < 0.5:
                     reset_us = self.clock.now() + round(self.dice.uniform(-2, 20) * 1e6)
                     return {"on": on, "resume_at": instant(reset_us).isoformat()}

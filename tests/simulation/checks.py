@@ -7,7 +7,12 @@ from typing import Final
 
 from contracts.events import event_id
 from contracts.records import OPEN_STATUSES, AuditRow
-from tests.simulation.evidence import Evidence, Row, said_by
+from tests.simulation.evidence import ENDS, Evidence, Row, said_by
+from tests.simulation.words import (
+    in_peace_nobody_is_pinged,
+    nothing_goes_round_a_word,
+    waits_cost_nothing,
+)
 
 Check = Callable[[Evidence], Iterator[str]]
 TICK_US: Final = 1_000_000
@@ -17,10 +22,6 @@ OUTAGE_US: Final = (
 )  # a shorter one may be none: services look once a second, and have a gap of six
 FAR_US: Final = 600 * TICK_US  # no clock of the schedules is so long
 STALE_US: Final = 15 * TICK_US  # the relay sweeps what is older than ten seconds
-ENDS: Final = frozenset(
-    {"completed", "failed", "declined", "released", "cancelled", "superseded", "timed_out", "lost"}
-)
-TURNS: Final = frozenset({"waiting", "resumed", "wait_ended"})
 ASKED_FOR: Final = frozenset({"ack", "progress", "complete", "wait", "snooze", "decline", "release", "fail"})
 
 
@@ -290,22 +291,6 @@ def outages_count_against_nobody(seen: Evidence) -> Iterator[str]:
             )
 
 
-def who_asks_a_human_is_left_in_peace(seen: Evidence) -> Iterator[str]:
-    """No ping is made for an agent while any of its assignments waits for a human."""
-    waits: dict[str, list[tuple[int, int]]] = {}
-    for number, row in seen.assignments.items():
-        facts = [
-            fact for fact in seen.facts("assignment", number) if fact.event in TURNS or fact.event in ENDS
-        ]
-        for fact, after in pairwise((*facts, None)):
-            if fact is not None and fact.event == "waiting" and said_by(fact.data).get("kind") == "human":
-                until = seen.now if after is None else after.at
-                waits.setdefault(row["agent"], []).append((fact.at, until))
-    for ping in seen.tables["pings"]:
-        if any(since < ping["sent_at"] < until for since, until in waits.get(ping["agent"], ())):
-            yield f"{ping['agent']} was pinged about {ping['assignment_id']} while it waited for a human"
-
-
 def nobody_alive_is_suspected(seen: Evidence) -> Iterator[str]:
     """I9: in the quiet at the end whoever beats is not suspected."""
     for agent in seen.tables["agents"]:
@@ -352,7 +337,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     outbox_is_empty,
     nobody_is_robbed,
     outages_count_against_nobody,
-    who_asks_a_human_is_left_in_peace,
+    nothing_goes_round_a_word,
+    waits_cost_nothing,
+    in_peace_nobody_is_pinged,
     nobody_alive_is_suspected,
     no_poison,
     statuses_are_legal,

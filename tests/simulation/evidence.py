@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,9 @@ from domain.timers import Timers
 from tests.simulation.history import History, Said
 
 Row = Mapping[str, Any]
+ENDS: Final = frozenset(
+    {"completed", "failed", "declined", "released", "cancelled", "superseded", "timed_out", "lost"}
+)
 TABLES = ("agents", "tasks", "assignments", "pings", "commands", "outbox", "escalation_steps", "escalations")
 
 

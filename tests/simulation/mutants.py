@@ -6,10 +6,9 @@ that `docs/guarantees.md` names as classic; the others are our own.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
@@ -17,11 +16,14 @@ from unittest import mock
 import anyio
 from msgspec import Struct, structs
 
+import domain.admission
 import domain.answers
 import domain.assignment
 import domain.clocks
+import domain.escalation
 import domain.leases
 import domain.pinging
+import domain.reminders
 import services.relay
 import store.driver
 from bus.actor import Runtime
@@ -29,13 +31,14 @@ from bus.inboxes import InboxLoop
 from bus.outbox import Outbox
 from contracts.codec import encode
 from contracts.records import Assignment
-from contracts.work import Claim, Committed, Failed, Post, StoreFaultError, Unit
+from contracts.work import Post
 from domain.draft import Draft
 from domain.matrix import target
 from domain.projection import put_agent
 from store import batch
 from store.sqlite import SqliteStore
 from store.statements import Fetch, Mark, Write
+from tests.simulation.careless import claim_kept, claim_read_first, written_later
 
 if TYPE_CHECKING:
     from bus.inboxes import Ready
@@ -44,7 +47,6 @@ Request = Fetch | Write | Mark
 Perform = Callable[[sqlite3.Connection, Request], Any]
 NEVER_US: Final = 2**62
 LEFT_IN_PEACE: Final = " AND agent NOT IN (SELECT name FROM agents WHERE asking > 0 OR paused)"
-BETWEEN_S: Final = 0.2  # how long a careless await inside a transaction leaves the door open
 
 
 class Mutant(Struct, frozen=True):
@@ -118,107 +120,6 @@ async def _confirm_first(self: Outbox, batch: list[tuple[Post, str]]) -> None:
         await self._bus.publish_batch([self.outgoing(post, trace)], stream=self._stream_name(post.stream))
 
 
-async def _claim_kept(self: SqliteStore, claim: Claim, now: int) -> list[Committed | Failed]:
-    """Take the rows off the due columns first, and decide about them in a transaction of its own."""
-    column = {"claim_pings": "ping_at", "claim_deadlines": "deadline_at", "claim_assignable": "assign_at"}
-    if claim.query not in column:
-        return await _CLAIM(self, claim, now)
-    table, due = claim.rows, column[claim.query]
-    taken: list[tuple[int, int]] = await self._writing.call(
-        lambda connection: connection.execute(
-            f"UPDATE {table} SET {due} = {due} + 3600000000, version = version + 1 "
-            f"WHERE id IN (SELECT id FROM {table} WHERE {due} <= ? LIMIT ?) RETURNING id, {due}",
-            (now, claim.limit),
-        ).fetchall()
-    )
-    await asyncio.sleep(BETWEEN_S)
-    await self._writing.call(
-        lambda connection: connection.executemany(
-            f"UPDATE {table} SET {due} = ? - 3600000000 WHERE id = ? AND {due} = ?",
-            [(at, row, at) for row, at in taken],
-        )
-    )
-    return await self.run([claim.unit(row) for row, _ in taken], now)
-
-
-async def _claim_read_first(self: SqliteStore, claim: Claim, now: int) -> list[Committed | Failed]:
-    """Read what is due, and write what was decided later, whatever was written meanwhile."""
-    saved: list[Any] = []
-
-    def decide(connection: sqlite3.Connection) -> list[Any]:
-        outcomes = store.driver.commit_together(
-            [lambda: batch.take(self._queries, claim, now, self._rng)],
-            _Recording(connection, saved),  # type: ignore[arg-type] # a connection that only notes what is written
-        )
-        return list(outcomes[0])
-
-    outcomes = await self._reading.call(decide)
-    await asyncio.sleep(BETWEEN_S)
-    await self._writing.call(lambda connection: _replay(connection, saved))
-    return outcomes
-
-
-class _Recording:
-    """Reads from a connection; what would be written is done in a transaction that is given up."""
-
-    def __init__(self, connection: sqlite3.Connection, saved: list[Any]) -> None:
-        self._connection = connection
-        self._saved = saved
-        connection.execute("PRAGMA query_only = OFF")
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
-
-    def execute(self, text: str, params: Any = ()) -> Any:
-        if text == "COMMIT":
-            text = "ROLLBACK"
-        elif text.startswith("UPDATE") and params:
-            self._saved.append((text, [params]))
-        return self._connection.execute(text, params)
-
-    def executemany(self, text: str, rows: Any) -> Any:
-        self._saved.append((text, rows))
-        return self._connection.executemany(text, rows)
-
-
-def _replay(connection: sqlite3.Connection, saved: Sequence[tuple[str, Any]]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for text, rows in saved:
-        blind = text.partition(" AND version = ")[0] if text.startswith("UPDATE") else text
-        if blind != text:
-            blind = f"{blind} AND ? > 0"
-        connection.executemany(
-            blind.replace("INSERT INTO", "INSERT OR IGNORE INTO", 1).partition("RETURNING")[0], rows
-        )
-    connection.execute("COMMIT")
-
-
-async def _written_later(self: SqliteStore, units: Sequence[Unit], now: int) -> list[Committed | Failed]:
-    """Decide, tell the outcome, and commit only later, if the process still lives then."""
-    if not units:
-        return []
-
-    def decide(connection: sqlite3.Connection) -> list[Any]:
-        given_up: Any = _Recording(connection, [])
-        return store.driver.commit_together(
-            [lambda: batch.transact(self._queries, units, now, self._rng)], given_up
-        )
-
-    outcomes: list[Committed | Failed] = (await self._writing.call(decide))[0]
-
-    async def later() -> None:
-        await asyncio.sleep(BETWEEN_S)
-        with suppress(StoreFaultError):
-            await _WRITE(self, units, now)
-
-    _LATER.append(asyncio.get_running_loop().create_task(later()))
-    return outcomes
-
-
-_LATER: list[asyncio.Task[None]] = []
-_CLAIM = SqliteStore.claim
-_WRITE = SqliteStore._write
 _WORK = InboxLoop._work
 
 
@@ -246,6 +147,8 @@ def _ended_may_speak(row: Assignment, event: Any) -> str:
 _TARGET = target
 _LIFE = batch.load_life
 _PUT = put_agent
+_BARRED = domain.admission.barred
+_WAIT_OVER = domain.reminders.wait_over
 
 
 def _all_handled(*given: Any) -> Any:
@@ -253,6 +156,23 @@ def _all_handled(*given: Any) -> Any:
     life = yield from _LIFE(*given)
     life.answers_until = NEVER_US
     return life
+
+
+def _never_frozen(*given: Any) -> Any:
+    """Forget that the fleet is frozen."""
+    life = yield from _LIFE(*given)
+    life.frozen = None
+    return life
+
+
+def _pauses_forgotten(agent: Any) -> str | None:
+    return None if agent.paused else _BARRED(agent)
+
+
+def _wait_counts(draft: Draft, row: Assignment) -> None:
+    """Take a step of the policy when a wait is over, as for any other clock."""
+    _WAIT_OVER(draft, row)
+    domain.escalation.next_step(draft, draft.assignment(row.id))
 
 
 def _catching_up(row: Assignment, attempt: int, now: int, timers: Any) -> int | None:
@@ -299,7 +219,7 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "stuck_claim",
         "a claim is a commit of its own, and is lost with its process",
-        (_patch(SqliteStore, "claim", _claim_kept),),
+        (_patch(SqliteStore, "claim", claim_kept),),
     ),
     Mutant(
         "burst",
@@ -318,17 +238,17 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     Mutant(
         "read_then_write",
         "what is due is read in one transaction and written in another",
-        (_patch(SqliteStore, "claim", _claim_read_first),),
+        (_patch(SqliteStore, "claim", claim_read_first),),
     ),
     Mutant(
         "reply_before_commit",
         "the answer goes out before the commit",
-        (_patch(SqliteStore, "_write", _written_later),),
+        (_patch(SqliteStore, "_write", written_later),),
     ),
     Mutant(
         "any_version",
         "rows are read outside the transaction that writes them, at whatever version",
-        (_statements(_any_version), _patch(SqliteStore, "claim", _claim_read_first)),
+        (_statements(_any_version), _patch(SqliteStore, "claim", claim_read_first)),
     ),
     Mutant(
         "acked_first",
@@ -378,6 +298,21 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
         "lease_kept",
         "an agent's count of leases never falls",
         (_patch(domain.leases, "put_agent", _lease_kept),),
+    ),
+    Mutant(
+        "paused_assigned",
+        "admission forgets who is paused",
+        (_patch(domain.admission, "barred", _pauses_forgotten),),
+    ),
+    Mutant(
+        "frozen_assigned",
+        "a frozen fleet is given work, and its clocks move leases",
+        (_patch(batch, "load_life", _never_frozen),),
+    ),
+    Mutant(
+        "wait_escalates",
+        "the end of a wait counts as a missed clock",
+        (_patch(domain.reminders, "wait_over", _wait_counts),),
     ),
     Mutant(
         "pinged_at_prompts",

@@ -11,6 +11,7 @@ from tests.simulation.client import Client
 from tests.simulation.history import Said
 from tests.simulation.plan import Plan
 
+WORDS = {"pause": 2, "drain": 1, "quarantine": 1, "resume": 4, "retire": 0.3, "freeze": 2}
 TURNS = {"add": 6, "cancel": 1, "assign": 1, "reopen": 1, "set": 0.5}
 
 
@@ -44,6 +45,26 @@ class Operator(Client):
             else:
                 await self._tell(f"assigner.task-{turn}", turn, {"task": self.dice.choice(self.tasks)})
 
+    async def say(self, plan: Plan) -> None:
+        """Flag agents and take that back, freeze the fleet and thaw it."""
+        while plan.words_per_s:
+            await anyio.sleep(self.dice.expovariate(plan.words_per_s))
+            verb = self.dice.choices(list(WORDS), weights=list(WORDS.values()))[0]
+            if verb == "freeze":
+                await self._tell("assigner.fleet-freeze", verb, {"reason": "a release"})
+                await anyio.sleep(self.dice.uniform(1, 20))
+                await self._tell("assigner.fleet-thaw", "thaw", {})
+                continue
+            name = self.dice.choice(plan.fleet).name
+            body: dict[str, object] = {"name": name} if verb == "resume" else {"name": name, "reason": "ill"}
+            await self._tell(f"monitor.agent-{verb}", verb, body)
+
+    async def let_go(self, plan: Plan) -> None:
+        """Take everything back, so that all work can come to an end."""
+        await self._until_told("assigner.fleet-thaw", "thaw", {})
+        for who in plan.fleet:
+            await self._until_told("monitor.agent-resume", "resume", {"name": who.name}, ("ok", "refused"))
+
     async def _add(self) -> None:
         command = self.draw_id()  # as the title too: made twice it would be seen
         body: dict[str, Any] = {
@@ -60,8 +81,10 @@ class Operator(Client):
     async def _tell(self, subject: str, kind: str, body: dict[str, object]) -> Said:
         return await self.ask(f"cmd.{subject}.op", kind, 0, body)
 
-    async def _until_told(self, subject: str, kind: str, body: dict[str, object]) -> None:
+    async def _until_told(
+        self, subject: str, kind: str, body: dict[str, object], enough: tuple[str, ...] = ("ok",)
+    ) -> None:
         while True:
-            if (await self._tell(subject, kind, body)).told == "ok":
+            if (await self._tell(subject, kind, body)).told in enough:
                 return
             await anyio.sleep(1)

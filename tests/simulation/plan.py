@@ -79,6 +79,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     safety_s: float
     faults: Faults
     timers: Timers
+    words_per_s: float = 0.0  # rate at which an operator flags agents, or freezes the fleet for a while
 
     def told(self) -> str:
         """Say it in a line."""
@@ -132,6 +133,7 @@ def plan(seed: int) -> Plan:
             }
         ),
         timers=Timers().scaled(SCALE),
+        words_per_s=dice.uniform(0.03, 0.15) if dice.random() < FAULT_ODDS else 0.0,
     )
 
 

@@ -99,6 +99,7 @@ class World:
             self._spawn(who.name, agent.live)
         self.fate.rough = True
         working = self._spawn("op", lambda: operator.work(self.plan))
+        saying = self._spawn("op", lambda: operator.say(self.plan))
         with anyio.move_on_after(self.plan.safety_s):
             async with anyio.create_task_group() as group:
                 for trouble in (
@@ -110,8 +111,10 @@ class World:
                     self._rewind,
                 ):
                     group.start_soon(trouble)
-        working.state = "dead"
+        working.state = saying.state = "dead"
         await self._calm_down()
+        again = Operator("op", await self.net.connect("op"), self.clock, self.history, self._dice("again"))
+        await again.let_go(self.plan)
         await anyio.sleep(QUIET_S)
 
     def _dice(self, name: str) -> random.Random:
