@@ -35,14 +35,14 @@ def test_no_schedule_breaks_a_promise() -> None:
     assert "0 broken" in done.stdout
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_seed_is_the_same_day_again() -> None:
     first, second = (simulation("--seed", "9").stdout for _ in range(2))
     assert first.splitlines()[:2] == second.splitlines()[:2]  # the plan, and a digest of all that was said
     assert first.splitlines()[1] != simulation("--seed", "10").stdout.splitlines()[1]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", PLANTED)
 def test_a_planted_fault_is_found(mutant: str) -> None:
     done = simulation("--mutant", mutant, "--count", str(WITHIN), "--jobs", "2")
@@ -51,7 +51,7 @@ def test_a_planted_fault_is_found(mutant: str) -> None:
     assert "broke off" not in done.stdout
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_three_hours_without_services_cost_one_step_and_one_ping_each(tmp_path: Path) -> None:
     back = outage(tmp_path, OVERDUE)
     assert (back.overdue, back.steps) == (OVERDUE, OVERDUE)
