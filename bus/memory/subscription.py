@@ -56,6 +56,7 @@ class MemorySubscription:
             try:
                 self._handler(message)
             except Exception:
+                self.link.host.note("raised", message, peer=self.link.name)
                 log.exception("a handler raised", subject=message.subject)
 
     async def unsubscribe(self) -> None:

@@ -11,7 +11,7 @@ import msgspec
 # To the server: a core message, one for a stream, a request for messages, a word about a message pulled, a
 # ping. From the server: a core message, the acknowledgement of a stored one, a message that was pulled.
 Hop = Literal["publish", "store", "pull", "settle", "ask", "deliver", "puback", "push"]
-Kind = Literal["heard", "dropped", "stored", "pulled", "ack", "nak", "term"]
+Kind = Literal["heard", "raised", "dropped", "stored", "pulled", "ack", "nak", "term"]
 AT_ONCE: Final[Sequence[float]] = (0.0,)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
 import anyio
 import msgspec
-from anyio.abc import TaskGroup
 
 from bus.api import Bus, BusError, Incoming
 from contracts.codec import instant
@@ -60,17 +60,19 @@ class Agent(Client):
         self._at_work: dict[int, Ping | None] = {}
         self._ended: set[int] = set()
         self._open: dict[str, Said] = {}
-        self._group: TaskGroup | None = None
+        self._group: asyncio.TaskGroup | None = None
 
     async def live(self) -> None:
         """Listen, beat, and work."""
-        async with anyio.create_task_group() as group:
+        async with (
+            asyncio.TaskGroup() as group
+        ):  # what is heard comes in callbacks, where anyio starts nothing
             self._group = group
             await self.bus.subscribe(f"{ROOT}.ping.{self.name}.*", self._on_ping)
             await self.bus.subscribe(f"{ROOT}.answer.{self.name}.*", self._on_answer)
-            group.start_soon(self._keep_up)
+            group.create_task(self._keep_up())
             if self.who.beats:
-                group.start_soon(self._beat)
+                group.create_task(self._beat())
 
     @property
     def silent(self) -> bool:
@@ -92,13 +94,13 @@ class Agent(Client):
         began = ping.assignment in self._at_work
         self._at_work[ping.assignment] = ping
         if not began and self._group is not None:
-            self._group.start_soon(self._work, ping.assignment)
+            self._group.create_task(self._work(ping.assignment))
 
     def _on_answer(self, message: Incoming) -> None:
         if message.subject.endswith(".presence"):
             self.session = f"s{self.dice.getrandbits(32):08x}"
             if self._group is not None:
-                self._group.start_soon(self._join)
+                self._group.create_task(self._join())
             return
         outcome = msgspec.json.decode(message.data, type=Outcome)
         said = self._open.get(outcome.command_id or "")

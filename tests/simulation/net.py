@@ -45,6 +45,7 @@ class Net:
         self.server.taps.append(self._note)
         self.stored: list[Stored] = []
         self.again = 0  # deliveries of what had been settled
+        self.raised: list[str] = []  # whoever handles messages has to cope with all of them
         self._settled: set[tuple[str, int]] = set()
         self._links: dict[str, MemoryBus] = {}
 
@@ -114,5 +115,7 @@ class Net:
             self.stored.append(Stored(short, record.subject, identity, bytes(record.data), record.at_us))
         elif record.kind == "ack":
             self._settled.add((record.stream, record.seq))
+        elif record.kind == "raised":
+            self.raised.append(f"a handler of {record.peer} raised on {record.subject}")
         elif record.kind == "pulled":
             self.again += (record.stream, record.seq) in self._settled

@@ -236,7 +236,7 @@ def simulate(seed: int, *, drawn: Plan | None = None, level: int = logging.CRITI
 
 
 def _judge(world: World) -> Verdict:
-    notes = [*world.fate.breaches]
+    notes = [*world.fate.breaches, *world.net.raised]
     notes += [
         f"{house.name} ended by itself: {house.ended_badly!r}" for house in world.houses if house.ended_badly
     ]
