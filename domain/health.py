@@ -37,12 +37,14 @@ def house(
     found = [*_missing(processes, live, due, expected, now)]
     for vital in vitals(live):
         found += _of_service(vital, live)
-    found += _without_bus(live, now)
+    cut = _without_bus(live, now)
+    found += _bus(cut, live, now)
     if due.outbox_at is not None and (late_us := now - due.outbox_at) > OUTBOX_US:
+        nobody_can = bool(cut) and len(cut) == len(live)  # one mishap is one alarm
         found.append(
             Finding(
                 name="outbox",
-                severity="error" if late_us > BEHIND_US else "warning",
+                severity="error" if late_us > BEHIND_US and not nobody_can else "warning",
                 detail=f"what has to be published waits since {span(late_us)}",
                 fix="rollcall run relay   (if it runs: look at the bus)",
             )
@@ -193,8 +195,11 @@ def _pid(process: str) -> str:
     return process.partition("-")[0]
 
 
-def _without_bus(live: Sequence[Process], now: int) -> Iterator[Finding]:
-    cut = [process for process in live if now - (process.bus_ok_at or process.started_at) > BUS_US]
+def _without_bus(live: Sequence[Process], now: int) -> list[Process]:
+    return [process for process in live if now - (process.bus_ok_at or process.started_at) > BUS_US]
+
+
+def _bus(cut: Sequence[Process], live: Sequence[Process], now: int) -> Iterator[Finding]:
     if cut:
         since = min(process.bus_ok_at or process.started_at for process in cut)
         whose = "all processes" if len(cut) == len(live) else ", ".join(process.id for process in cut)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import random
 import re
 import time
 import uuid
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LEAVE_S: Final = 2.0
 LOOK_S: Final = 1.0  # how often the address is looked up while the bus is away
+STORM_S_MAX: Final = 2.0  # who comes back after an outage comes with all the others: each waits a while
 CONTESTED: Final = 4  # told so often, within so many beats, to join again: another process uses the name
 CONTESTED_BEATS: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -61,6 +63,7 @@ class Agent:
         )
         self._desk = Desk(self)
         self._absent = asyncio.Event()
+        self._came_back = False
         self._told_absent: deque[float] = deque(maxlen=CONTESTED)
         self._keeper: asyncio.Task[None] | None = None
 
@@ -72,7 +75,7 @@ class Agent:
     async def __aenter__(self) -> Self:
         """Connect, subscribe and join; raises Unavailable, NotAllowed or Refused."""
         try:
-            await self._line.open(self.name, self._absent.set)
+            await self._line.open(self.name, self._on_back)
             await self._listen()
             await self._join()
         except (ne.Error, OSError) as error:
@@ -153,6 +156,7 @@ class Agent:
         seq = 0
         while not self._line.client.is_closed:
             if self._absent.is_set():
+                await self._let_others_by()
                 self._absent.clear()
                 await self._rejoin()
             seq += 1
@@ -162,6 +166,13 @@ class Agent:
                 wait_s = self._interval_s if self._line.connected else min(LOOK_S, self._interval_s)
                 await asyncio.wait_for(self._absent.wait(), wait_s)
             await self._line.follow()
+
+    async def _let_others_by(self) -> None:
+        """After an outage, wait a part of the interval, which is drawn: a fleet must not join all at once."""
+        if self._came_back:
+            self._came_back = False
+            longest_s = min(STORM_S_MAX, self._interval_s / 10)
+            await asyncio.sleep(random.uniform(0, longest_s))  # noqa: S311 - no secret
 
     async def _rejoin(self) -> None:
         """Join again, unless the name is taken: two that take it from each other would never end."""
@@ -186,6 +197,11 @@ class Agent:
             except (RollcallError, TimeoutError) as error:  # its silence will say the same
                 log.warning("did not leave: %s", error)
         await self._line.close()
+
+    def _on_back(self) -> None:
+        """Note that the bus is there again after an outage."""
+        self._came_back = True
+        self._absent.set()
 
     def _on_answer(self, message: Msg) -> None:
         if not message.subject.endswith(".presence"):  # those are for agents without an inbox for their beats

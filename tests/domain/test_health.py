@@ -160,6 +160,17 @@ def test_an_old_outbox(waits: int, severity: str | None) -> None:
     assert [row[1] for row in rows] == ([] if severity is None else [severity])
 
 
+def test_what_waits_for_a_bus_that_nobody_reaches_is_no_alarm_of_its_own() -> None:
+    """One mishap is one alarm; whoever reaches the bus and does not publish is another one."""
+    cut = process("monitor", id="1-a", bus_ok_at=ago(90))
+    old = structs.replace(NOTHING, outbox_at=ago(80))
+    assert [row[:2] for row in found(cut, due=old, expected=())] == [("bus", "error"), ("outbox", "warning")]
+    assert [row[:2] for row in found(cut, process("relay"), due=old, expected=())] == [
+        ("bus", "error"),
+        ("outbox", "error"),
+    ]
+
+
 def test_words_that_cannot_be_read_are_nobody_s() -> None:
     odd = process("pinger", vitals=b'{"of another": "version"}')
     assert health.vitals([odd, process("relay", vital("relay")), process("x", vitals=None)]) == (
