@@ -7,6 +7,7 @@ from msgspec import structs
 from contracts.codec import instant, micros
 from contracts.errors import (
     IncarnationError,
+    InvalidError,
     NotFoundError,
     StaleSessionError,
     SupersededError,
@@ -43,6 +44,8 @@ def answer(
     draft = Draft(view, now, actor=f"agent:{agent}", timers=timers, cause=what.command_id)
     row = held(draft, assignment_id, agent, incarnation=what.incarnation, session=what.session)
     refuse_ended(draft, row)
+    if isinstance(what, Wait) and what.on == "peer" and (what.who or "").lower() == agent.lower():
+        raise InvalidError("a wait for a peer is for somebody else", fields={"who": "is you"})
     # what is on record already is not undone by an older word that came later
     at = min(max(at, row.assigned_at, row.accepted_at or 0, row.progressed_at or 0), now)
     after = assignment.apply(row, what, at, timers)

@@ -67,10 +67,12 @@ def turn(draft: Draft, agent: Agent, silent: Lookup) -> int:
     """
     now, timers = draft.now, draft.timers
     brake = holding(draft, agent) or _put_on(draft, agent, silent)
-    if brake is None or (agent.dies_at is not None and agent.dies_at <= now):
+    if brake is None:
         return now
     if brake.released_at is None:
-        return now + timers.grace_us
+        return now + timers.grace_us  # even if another brake had let it go
+    if agent.dies_at is not None and agent.dies_at <= now < agent.dies_at + timers.brake_pace_us:
+        return now  # else nobody judged for a while: the turns that passed are not taken all at once
     at = max(now, brake.next_death_at or 0)
     draft.put(structs.replace(brake, next_death_at=at + timers.brake_pace_us))
     return at

@@ -43,7 +43,9 @@ def refusal(draft: Draft, machine: Machine, facts: ProcessFacts) -> str | None:
     same = facts.session in (None, agent.session)
     if agent.left_at is not None and same and facts.state != "stopped":
         return f"{agent.name} left on purpose: it is not revived"  # though a later life of it may crash
-    if agent.left_at is None and not same and agent.process is None and agent.joined_at is not None:
+    named = facts.session is not None and facts.session == agent.session
+    foreign = agent.process is None or agent.machine != machine.name  # no process that this daemon told of
+    if agent.left_at is None and agent.joined_at is not None and foreign and not named:
         return f"{agent.name} has joined by itself since"
     return None
 

@@ -11,14 +11,16 @@ from domain.projection import GONE, alive, flags, status6
 def ready(rows: Sequence[Agent], params: ReadyParams) -> ReadyResult:
     """Return the readiness of the named agents, of all with a capability, or of the whole fleet.
 
-    `rows` are the listed agents. A name that nobody has is expected all the same, and missing.
+    `rows` are the listed agents. A name that nobody has is expected all the same, and missing; a named agent
+    that has not the capability asked for is expected, and not ready.
     """
     by_name = {row.name.lower(): row for row in rows}
     once = {name.lower(): name for name in params.names}
     named = [by_name.get(key, name) for key, name in once.items()]
-    among = named or [row for row in rows if row.active and row.retired_at is None]
-    team = [row for row in among if params.capability is None or _able(row, params.capability)]
-    items = tuple(_unknown(row) if isinstance(row, str) else _member(row) for row in team)
+    among = [row for row in rows if row.active and row.retired_at is None]
+    wanted = params.capability
+    team = named or [row for row in among if wanted is None or wanted in row.capabilities]
+    items = tuple(_unknown(row) if isinstance(row, str) else _member(row, wanted) for row in team)
     there = sum(isinstance(row, Agent) and row.status not in GONE for row in team)
     able = sum(item.ready for item in items)
     return ReadyResult(
@@ -26,14 +28,12 @@ def ready(rows: Sequence[Agent], params: ReadyParams) -> ReadyResult:
     )
 
 
-def _able(row: Agent | str, capability: str) -> bool:
-    return isinstance(row, str) or capability in row.capabilities
-
-
-def _member(agent: Agent) -> MemberView:
+def _member(agent: Agent, capability: str | None) -> MemberView:
     said = flags(agent)
     absent = alive(agent)
     why = f"{', '.join(said)}: {agent.flag_reason or 'no reason given'}" if said else absent
+    if why is None and capability is not None and capability not in agent.capabilities:
+        why = f"not capable: {capability}"
     return MemberView(
         name=agent.name,
         ready=why is None,

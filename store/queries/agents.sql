@@ -41,9 +41,11 @@ WHERE id = :id AND version = :version AND silent_at IS NOT NULL
 RETURNING name, version;
 
 -- name: release_agents
--- Let the monitor look at the agent again.
+-- Let the monitor look at the agent again, unless it has left: silence says nothing about it then.
 UPDATE agents
-SET silent_at = CASE WHEN joined_at IS NOT NULL AND beats = 'required' THEN CAST(:now AS BIGINT) END,
+SET silent_at = CASE
+        WHEN joined_at IS NOT NULL AND beats = 'required' AND (left_at IS NULL OR dead_at IS NOT NULL) THEN CAST(:now AS BIGINT)
+    END,
     version = version + 1
 WHERE id = :id
 RETURNING name, version;

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contracts.errors import InvalidError, NotFoundError
 from contracts.operations.agents import SetParams
@@ -209,3 +210,43 @@ def test_a_team_is_ready_when_all_of_it_are_there_and_nothing_keeps_them(world: 
     assert [row.why for row in told.items] == ["quarantined: no reason given", "not heard for 2 min"]
     assert (told.ready, told.there, told.able) == (False, 1, 0)
     assert ask("ghost", capability="code").expected == 1
+    world.agent("a3")
+    told = ask("a3", capability="code")
+    assert (told.ready, told.expected, [row.why for row in told.items]) == (False, 1, ["not capable: code"])
+
+
+def test_a_turn_under_one_brake_is_no_leave_to_die_under_another(world: World) -> None:
+    for number in range(4):
+        world.agent(f"h{number}", beats="required")
+    hosted = [facts(agent=f"h{number}", session=f"s{number}") for number in range(4)]
+    world.host("m1", "d1", *hosted)
+    others = fleet(world, 9)
+    live(world, others, seconds=185)
+    (brake,) = world.brakes.values()
+    assert brake.scope == "machine:m1"
+    while world.brakes[brake.id].released_at is None:
+        live(world, others, seconds=5)
+    while not any(agent.dies_at for agent in world.agents.values()):
+        live(world, others, seconds=5)
+    dead = sum(agent.status == "dead" for agent in world.agents.values())
+    world.brakes[99] = structs.replace(
+        brake, id=99, scope="fleet", began_at=world.now, canary_since=None, canary_at=None, look_at=None
+    )
+    live(world, others, seconds=60, canary=False)
+    assert sum(agent.status == "dead" for agent in world.agents.values()) == dead
+
+
+def test_turns_that_passed_while_nobody_judged_are_not_taken_at_once(world: World) -> None:
+    names = fleet(world, 10)
+    live(world, names[8:], seconds=150)
+    assert len(world.brakes) == 1
+    while not any(agent.dies_at for agent in world.agents.values()):
+        live(world, names[8:], seconds=5)
+    before = sum(status(world, name) == "dead" for name in names)
+    world.now += 600 * SECOND_US
+    for name in names[8:]:
+        world.beat(name)
+    world.tick()
+    assert sum(status(world, name) == "dead" for name in names) <= before + 1
+    live(world, names[8:], seconds=120)
+    assert sum(status(world, name) == "dead" for name in names) == 8

@@ -263,3 +263,35 @@ def test_a_report_of_a_machine_that_was_lost_is_a_sign_of_its_life(world: World)
     assert a1(world).silent_at == world.machines["m1"].silent_at
     world.forward(minutes=5)
     assert a1(world).status == "dead"
+
+
+@pytest.mark.parametrize("state", ["stopped", "failed", "gone", "restarting"])
+@pytest.mark.parametrize("session", [None, "b9"])
+def test_a_machine_that_never_ran_it_ends_no_agent_that_is_there(
+    world: World, state: Any, session: str | None
+) -> None:
+    world.join("a1", "own")
+    world.host("m2", "d2", facts(state, session=session))
+    world.beat("a1", "own")
+    assert (a1(world).status, a1(world).process) == ("ready", None)
+
+
+@pytest.mark.parametrize("session", [None, "b9"])
+def test_while_its_own_daemon_is_away_another_machine_ends_no_agent_that_beats(
+    world: World, session: str | None
+) -> None:
+    world.host("m1", "d1", facts())
+    world.join("a1", "b1")
+    leave(world)
+    world.host("m2", "d2", facts("failed", session=session))
+    world.beat("a1", "b1")
+    assert (a1(world).status, a1(world).machine) == ("ready", "m1")
+
+
+@pytest.mark.parametrize("minutes", [2.5, 5])
+def test_a_daemon_that_is_back_is_the_presence_of_its_agents_at_once(world: World, minutes: float) -> None:
+    world.host("m1", "d1", facts())
+    world.forward(minutes=minutes)
+    assert a1(world).status == ("suspect" if minutes < 3 else "dead")
+    world.machine_beat(facts())
+    assert a1(world).status == "ready"

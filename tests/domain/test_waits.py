@@ -4,6 +4,7 @@ import pytest
 from msgspec import structs
 
 from contracts.codec import instant
+from contracts.errors import InvalidError
 from contracts.messages import Ack, Complete, Progress, Resume, Wait
 from contracts.operations.agents import SetParams as AgentParams
 from domain import agents
@@ -146,3 +147,13 @@ def test_an_escalation_passes_over_whoever_waits_for_a_human(world: World) -> No
     world.say("Ruto", Complete(), lease=world.holder(own).id)
     world.forward(hours=2)
     assert world.holder(other).agent == "Ruto"  # the step that was skipped is tried again
+
+
+def test_nobody_is_the_peer_that_it_waits_for_itself(world: World) -> None:
+    world.task(to="a1")
+    world.say("a1", Ack())
+    with pytest.raises(InvalidError):
+        world.say("a1", Wait(on="peer", who="A1"))
+    assert world.lease("a1").status == "acknowledged"
+    world.say("a1", Wait(on="human", who="a1"))
+    assert world.lease("a1").status == "waiting"

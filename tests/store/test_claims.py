@@ -377,3 +377,13 @@ async def test_two_processes_never_claim_one_row_twice(store: SqliteStore, path:
     assert sum(int(count) for out, _ in said for count in out.split()) == 1000
     assert sql(path, "SELECT min(attempt), max(attempt), max(version) FROM assignments") == [(1, 1, 3)]
     assert [process.returncode for process in processes] == [0, 0]
+
+
+async def test_an_agent_that_left_is_put_back_and_not_judged_by_silence(store: SqliteStore) -> None:
+    gone = agent(2, "a2", joined_at=NOW, left_at=NOW + 1)
+    lost = agent(3, "a3", joined_at=NOW, left_at=NOW + 1, dead_at=NOW + 2)
+    await do(store, unit(Changes(agents=(gone, lost))))
+    await store.release("agents", 2, NOW + 4)
+    assert await store.due_at("next_silent_at") is None
+    await store.release("agents", 3, NOW + 5)
+    assert await store.due_at("next_silent_at") == NOW + 5
