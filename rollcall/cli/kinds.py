@@ -245,7 +245,8 @@ def _plain(field: Field) -> tuple[Type, bool]:
 def _limits(kind: StrType) -> str:
     if kind.pattern and kind.pattern != TEXT_PATTERN:
         return f"at most {kind.max_length} letters, digits, _ or -"
-    return f"{kind.min_length or 0} to {kind.max_length or 'any number of'} characters"
+    known = f"{kind.min_length or 0} to {kind.max_length or 'any number of'} characters"
+    return f"{known}, no control characters" if kind.pattern else known
 
 
 def is_repeated(value: Any) -> bool:

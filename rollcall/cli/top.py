@@ -65,7 +65,7 @@ class Top:
         async with wire.line(self._settings, self._settings.operator or "operator", lasting=not once) as line:
             if once:
                 await self._snapshot(line)
-                self._show()
+                self._show(once=True)
                 return
             await line.listen(self._hear, *SUBJECTS)
             renewing = asyncio.create_task(self._renew(line))
@@ -141,14 +141,14 @@ class Top:
         self._ahead = at - datetime.now(UTC)
         self._fleet.snapshot(answers[0], answers[1], at)
 
-    def _show(self) -> None:
+    def _show(self, *, once: bool = False) -> None:
         now = self._now()
         if self._form != "table":
             text = msgspec.json.encode(document(self._fleet, now))
             click.echo(text if self._form == "jsonl" else msgspec.json.format(text, indent=2))
             return
-        if not sys.stdout.isatty():
-            click.echo("\n".join(frame(self._fleet, now, columns=room(), lines=None, color=False)))
+        if once:
+            click.echo("\n".join(frame(self._fleet, now, columns=room(), lines=None, color=colorful())))
             return
         size = shutil.get_terminal_size()
         lines = frame(self._fleet, now, columns=size.columns, lines=size.lines, color=colorful())

@@ -86,6 +86,7 @@ _REFUSED: Final = {
     "snooze_limit": "rollcall ack {0}   (or: rollcall decline {0})",
     "nobody_eligible": "rollcall release {0}   (or keep it)",
 }
+_UNKNOWN: Final = "ask an operator: rollcall agent add NAME   (your own name; then: rollcall join)"
 _AGAIN: Final = "the same command again: it is carried out once"
 
 
@@ -124,5 +125,7 @@ def after_refusal(problem: Mapping[str, Any], body: Mapping[str, Any], *, agent:
         return f"the same command again in {seconds} s: nothing of it was done"
     if code == "nobody_answers":
         return "rollcall up   (or: rollcall doctor)"
+    if agent and code == "not_found" and "assignment" not in body:
+        return _UNKNOWN
     usual = _AGAIN if code in {"unavailable", "overloaded"} else _NEXT
     return _REFUSED.get(code, usual).format(body.get("assignment", "")) if agent else ""

@@ -76,7 +76,7 @@ class House:
             doors=self._folder / "doors",
             environ=inherited(settings, os.environ),
         )
-        for folder in (self._folder, place.logs):
+        for folder in (settings.state_dir, self._folder.parent, self._folder, place.logs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._place = place
         self._strangers: dict[str, ProcessFacts] = {}

@@ -50,6 +50,14 @@ async def test_each_refusal_has_its_code_and_its_hint(
     assert hint in second
 
 
+@pytest.mark.parametrize("verb", ["join", "sync", "prime", "next"])
+async def test_who_is_not_registered_is_told_who_can_change_that(ann: Command, bus: Bus, verb: str) -> None:
+    bus.answer(verb, errors.NotFoundError("there is no active agent ann"))
+    done = await ann(verb)
+    assert done.exit_code == 6
+    assert done.stderr.splitlines()[-1].startswith("next: ask an operator: rollcall agent add NAME")
+
+
 @pytest.mark.parametrize("words", [("task", "add", "ship it"), ("ack", "5")])
 async def test_who_is_told_when_to_come_back_tells_it(ann: Command, bus: Bus, words: tuple[str, ...]) -> None:
     bus.answer("ack" if words[0] == "ack" else "task-add", errors.OverloadedError())
@@ -153,6 +161,7 @@ BAD = {
     "a newline": (["agent", "add", "a\n"], "1 to 63 letters, digits, _ or -"),
     "a control character": (["agent", "add", "a\x1bb"], "1 to 63 letters, digits, _ or -"),
     "no UTF-8": (["task", "add", os.fsdecode(b"\xff")], "1 to 200 characters"),
+    "an escape in a text": (["progress", "5", "a\x1b[31m"], "no control characters"),
     "no title": (["task", "add", ""], "1 to 200 characters"),
     "a long title": (["task", "add", "x" * 201], "1 to 200 characters"),
     "a wrong word in a list": (["task", "add", "x", "--capabilities", "a,b c"], "'b c' is not allowed"),

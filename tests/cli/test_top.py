@@ -296,6 +296,13 @@ async def test_it_lives(bus: Bus, tmp_path: Path) -> None:
         assert "Traceback" not in screen.raw
 
 
+async def test_once_leaves_what_stands_on_the_terminal(bus: Bus, tmp_path: Path) -> None:
+    async with live(bus, tmp_path, "--once") as screen:
+        assert await screen.ended() == 0
+        assert "bob" in screen.raw
+        assert "\x1b" not in screen.raw
+
+
 async def test_it_ends_when_asked_to_and_likes_colours(bus: Bus, tmp_path: Path) -> None:
     async with live(bus, tmp_path, NO_COLOR="") as screen:
         await screen.shows(lambda lines: row(lines, "bob"))

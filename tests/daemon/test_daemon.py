@@ -284,6 +284,14 @@ async def test_a_beat_that_is_refused_makes_the_machine_join_again(world: World,
     assert machine.session == box.logged("machine.joined")[0]["session"]
 
 
+async def test_what_the_daemon_writes_nobody_else_reads(world: World, box: Box) -> None:
+    await box.agent("a1", "wait")
+    await box.start()
+    await box.pid("a1")
+    folders = [box.home.parent, box.home, *(path for path in box.home.iterdir() if path.is_dir())]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
+
+
 async def test_an_agent_that_nobody_registered_runs_and_is_not_believed(world: World, box: Box) -> None:
     box.define("ghost", "wait")
     await box.start()
