@@ -234,6 +234,7 @@ class Runner:
                 log=self.log,
             )
         except NotLaunched as error:
+            self._ended = self._session  # a life of its own, short as it was: not the one that left
             return NotSpawned(str(error))
         self._watch(process)
         return Spawned()

@@ -284,6 +284,21 @@ async def test_a_beat_that_is_refused_makes_the_machine_join_again(world: World,
     assert machine.session == box.logged("machine.joined")[0]["session"]
 
 
+async def test_who_cannot_be_started_after_a_stop_is_not_shown_as_one_who_left(
+    world: World, box: Box
+) -> None:
+    await box.agent("a1", "wait")
+    program = await box.start()
+    await box.pid("a1")
+    program.process.terminate()
+    await program.ended()
+    await box.is_told("a1", "offline")
+    box.define("a1", command=["/nowhere/at-all"])
+    await box.start()
+    shown = await box.is_told("a1", "dead_failed_revive")
+    assert "3 tries failed" in shown.status_why
+
+
 async def test_what_the_daemon_writes_nobody_else_reads(world: World, box: Box) -> None:
     await box.agent("a1", "wait")
     await box.start()
