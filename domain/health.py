@@ -66,7 +66,7 @@ def fleet(
     if frozen is not None:
         why = f"{frozen.by} froze everything {span(now - frozen.since)} ago: {frozen.reason}"
         said.append(("frozen", why, "rollcall thaw"))
-    said += [("brake", _braked(brake, now), f"rollcall presence release {brake.scope}") for brake in brakes]
+    said += [("brake", _braked(brake, now), _release(brake)) for brake in brakes]
     said += [
         (machine.name, f"its daemon is lost since {span(now - (machine.lost_at or now))}", _on(machine))
         for machine in machines
@@ -80,6 +80,10 @@ def fleet(
         why = f"{figures.quarantined} taken out of work: no decision was possible"
         said.append(("quarantined", why, "rollcall dlq ls"))
     return tuple(Finding(name=name, severity="warning", detail=why, fix=fix) for name, why, fix in said)
+
+
+def _release(brake: Brake) -> str:
+    return f'rollcall presence release {brake.scope} --reason "..."'
 
 
 def _braked(brake: Brake, now: int) -> str:

@@ -204,12 +204,12 @@ def test_what_the_fleet_needs_is_never_an_error() -> None:
         (
             "brake",
             "5 of 8 of the fleet fell silent together 4 min ago: nobody is declared dead",
-            "rollcall presence release fleet",
+            'rollcall presence release fleet --reason "..."',
         ),
         (
             "brake",
             "5 of 8 of machine host1 fell silent together 4 min ago: one after the other is declared dead",
-            "rollcall presence release machine:host1",
+            'rollcall presence release machine:host1 --reason "..."',
         ),
         (
             "host1",
