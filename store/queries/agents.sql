@@ -21,11 +21,11 @@ INSERT INTO agents ({columns}, name_key) VALUES ({values}, lower(:name));
 UPDATE agents SET {changes but id, name, created_at} WHERE id = :id AND version = :expected;
 
 -- name: claim_silent -> Agent
--- Take the agents whose beats were missed, as far as all that was heard is written.
+-- Take the agents whose beats were missed, as far as all that was heard is written and all answers are handled.
 UPDATE agents SET version = version + 1
 WHERE id IN (
     SELECT id FROM agents
-    WHERE silent_at <= :heard_until AND beat_interval_us * :misses + :heard_since <= :heard_until
+    WHERE silent_at <= :heard_until AND silent_at <= :until AND beat_interval_us * :misses + :heard_since <= :heard_until
     ORDER BY silent_at LIMIT :limit /*pg: FOR UPDATE SKIP LOCKED */
 )
 RETURNING id, silent_at, {columns};

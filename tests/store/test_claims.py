@@ -185,6 +185,8 @@ async def test_silent_agents_are_claimed_by_id_and_seen_by_name(store: SqliteSto
     behind = (*HEARD[:2], ("heard_until", NOW - 1))  # somebody who has not written yet what came since
     quiet = Claim(query="claim_silent", rows="agents", decide=decide, params=behind)
     assert await store.claim(quiet, NOW) == []
+    assert await store.claim(structs.replace(quiet, params=HEARD), NOW) == []  # answers may be unhandled
+    await store.answered(NOW, stamp())
     await store.claim(structs.replace(quiet, params=HEARD), NOW)
     assert names == ["Quiet"]
     assert (await get(store, Needs(agents=("quiet",)))).agents["quiet"].suspect_at == NOW
