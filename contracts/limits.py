@@ -61,5 +61,6 @@ Project = Annotated[str, Meta(max_length=PROJECT_CHARS_MAX, pattern=TEXT_PATTERN
 CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$(?!\n)")]
 Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
+Givers = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]
 Dependencies = Annotated[tuple[Token, ...], Meta(max_length=DEPENDENCIES_MAX)]

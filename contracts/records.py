@@ -66,6 +66,7 @@ class Agent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     flag_reason: str | None = None  # why the operator set the last of these
     flagged_by: str | None = None
     retired_at: int | None = None
+    assignable_by: tuple[str, ...] = ()  # the agents that may hand it work; empty: any, and operators always
     created_at: int
     session: str | None = None
     joined_at: int | None = None

@@ -26,6 +26,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]  # what an operator said: retired, quarantined, draining, paused
     flag_reason: str | None
     flagged_by: str | None
+    assignable_by: tuple[str, ...]  # the agents that may hand it work; empty: any
     status: str
     status_since: datetime
     status_why: str

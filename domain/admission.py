@@ -35,6 +35,12 @@ def unable(agent: Agent) -> str | None:
     return why
 
 
+def closed_to(agent: Agent, giver: str) -> str | None:
+    """Return why the agent takes no work from another agent, or None if it does; operators are not asked."""
+    names = {name.lower() for name in agent.assignable_by}
+    return None if not names or giver.lower() in names else f"not assignable by {giver}"
+
+
 def admit(draft: Draft, agent: Agent) -> None:
     """Refuse a lease that may not be opened; every lease that is opened comes by here."""
     refuse_frozen(draft.view.frozen)

@@ -48,6 +48,7 @@ def add(
         capacity=(MAIN_CAPACITY if main else 1) if capacity is None else capacity,
         timeout_us=usual_us if minutes is None else minutes * timers.minute_us,
         beats=params.beats,
+        assignable_by=() if isinstance(params, AgentSpec) else params.assignable_by,
         endpoint_url=params.endpoint_url,
         created_at=now,
         status_since=now,
@@ -66,7 +67,7 @@ def set_agent(
     """Change an agent; what it holds stays with it."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
     agent = draft.agent(params.name)
-    names = ("capabilities", "capacity", "beats", "active", "quarantined")
+    names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
     if not isinstance(params.timeout_minutes, UnsetType):
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us

@@ -10,7 +10,7 @@ from contracts.operations.tasks import AssignResult
 from contracts.records import ENDED_TASKS, Agent, Assignment, Task
 from contracts.work import Changes, View
 from domain import ending
-from domain.admission import admit, refuse_frozen, told
+from domain.admission import admit, closed_to, refuse_frozen, told
 from domain.answers import held, refuse_ended
 from domain.choosing import Choice, choose, eligible, roomy, score
 from domain.draft import Draft
@@ -153,9 +153,8 @@ def _receiver(draft: Draft, task: Task, row: Assignment, params: HandoffParams) 
     excluded = draft.excluded(task.id) | {row.agent.lower()}
     to, capability = params.to, params.capability
     if to is None:
-        return _somebody(
-            task, choose(task, draft.candidates(), excluded, draft.view.draw, capability=capability)
-        )
+        open_to = [agent for agent in draft.candidates() if closed_to(agent, row.agent) is None]
+        return _somebody(task, choose(task, open_to, excluded, draft.view.draw, capability=capability))
     if capability is not None:
         raise InvalidError("a handoff is to somebody or to a capability", fields={"capability": "and to"})
     if to.lower() == row.agent.lower():
@@ -163,5 +162,6 @@ def _receiver(draft: Draft, task: Task, row: Assignment, params: HandoffParams) 
     named = draft.find_agent(to)
     if named is None or not named.active:
         raise NotFoundError(f"there is no active agent {to}")
-    why = roomy(named, excluded) if named.kind == "main_agent" else eligible(named, task, excluded)
+    able = roomy(named, excluded) if named.kind == "main_agent" else eligible(named, task, excluded)
+    why = closed_to(named, row.agent) or able
     return _somebody(task, Choice(named if why is None else None, {} if why is None else {named.name: why}))

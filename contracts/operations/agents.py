@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from contracts.limits import Capabilities, Minutes, Name
+from contracts.limits import Capabilities, Givers, Minutes, Name
 from contracts.operations.registry import Noun, Params, Route
 from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
@@ -22,6 +22,7 @@ class AddParams(Params, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     timeout_minutes: Minutes | None = None
     beats: Beats = "required"
+    assignable_by: Givers = ()
     endpoint_url: EndpointUrl | None = None
 
 
@@ -67,6 +68,7 @@ class SetParams(Params, frozen=True, kw_only=True):
     beats: Beats | UnsetType = UNSET
     active: bool | UnsetType = UNSET
     quarantined: bool | UnsetType = UNSET
+    assignable_by: Givers | UnsetType = UNSET
 
 
 AGENT = Noun("agent", "monitor")

@@ -12,6 +12,7 @@ HELP: Final = {
     "agent": "An agent's name.",
     "aggregate": "Only changes of this kind of thing: task, assignment, agent, policy, token.",
     "all": "Also those that are not active.",
+    "assignable_by": "The agents that may hand it work (none named: any); operators always may.",
     "assignment": "The number of the assignment, as the ping says it.",
     "attempt": "The attempt of the ping that this answers.",
     "beats": "Whether it sends heartbeats.",

@@ -285,6 +285,24 @@ def test_with_a_giver_that_is_not_able_the_policy_goes_on(pair: World, *, silent
     assert pair.lease("Ruto").level == int(silent)
 
 
+@pytest.mark.parametrize("to", ["a2", None])
+def test_an_operator_says_whose_work_an_agent_takes(pair: World, to: str | None) -> None:
+    pair.operate(agents.set_agent, SetParams(name="a2", assignable_by=("boss",)))
+    pair.operate(agents.set_agent, SetParams(name="Ruto", assignable_by=("boss",)))
+    with pytest.raises(NobodyEligibleError):
+        handoff(pair, pair.lease("a1").id, to)
+    pair.operate(agents.set_agent, SetParams(name="a2", assignable_by=("Boss", "A1")))
+    handoff(pair, pair.lease("a1").id, to)
+    assert pair.lease("a2").offered_by == "a1"
+
+
+def test_an_operator_assigns_to_whom_no_agent_may(pair: World) -> None:
+    pair.operate(agents.set_agent, SetParams(name="a2", assignable_by=("boss",)))
+    task = pair.lease("a1").task_id
+    pair.write(assigning.assign(pair, pair.now, task, "a2", actor="operator:olga", timers=pair.timers))
+    assert pair.lease("a2").status == "pending"
+
+
 def test_without_a_receiver_nothing_changes(pair: World) -> None:
     lease = pair.lease("a1")
     pair.agent("away", beats="required")
