@@ -113,6 +113,8 @@ class Process:
             await anyio.sleep(LOOK_S)
 
     def _signal_group(self, number: signal.Signals) -> None:
+        if self._reaped:  # the number may be somebody else's by now
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 

@@ -150,7 +150,7 @@ PROMISES: Final = (
         how="The next instant counts from now, skipped ones are not sent; `limits.pings_per_second` and "
         "`limits.steps_per_second` cap what one process sends.",
         decided=(8,),
-        simulation=("pings_keep_their_pace", "who_asks_a_human_is_left_in_peace"),
+        simulation=("pings_keep_their_pace",),
         tests=(
             (
                 "scenarios/test_outages.py::"
