@@ -271,10 +271,12 @@ class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
         Duration,
         Meta(description="Command ids with their answers: a command sent again later counts as new."),
     ] = 86_400_000_000
-    pings_us: Annotated[Duration, Meta(description="The history of pings.")] = 2_592_000_000_000
-    audit_us: Annotated[Duration, Meta(description="The audit, from which events are refilled.")] = (
-        31_536_000_000_000
-    )
+    pings_us: Annotated[
+        Duration, Meta(description="The history of pings; that of an open assignment stays.")
+    ] = 2_592_000_000_000
+    audit_us: Annotated[
+        Duration, Meta(description="The audit, from which events are refilled; by age alone.")
+    ] = 31_536_000_000_000
 
 
 class Http(Struct, frozen=True, kw_only=True):

@@ -25,10 +25,14 @@ WHERE a.task_id = :task_id ORDER BY p.sent_at DESC, p.attempt DESC LIMIT 100;
 SELECT {columns} FROM pings WHERE assignment_id = :assignment_id ORDER BY attempt;
 
 -- name: forget_pings
--- Old pings, a piece at a time.
+-- Old pings of leases that ended, a piece at a time.
 DELETE FROM pings
 WHERE (assignment_id, attempt) IN (
-    SELECT assignment_id, attempt FROM pings WHERE sent_at < :before ORDER BY sent_at LIMIT :limit
+    SELECT p.assignment_id, p.attempt FROM pings p
+    WHERE p.sent_at < :before AND NOT EXISTS (
+        SELECT 1 FROM assignments a WHERE a.id = p.assignment_id AND a.ended_at IS NULL
+    )
+    ORDER BY p.sent_at LIMIT :limit
 );
 
 -- name: repeat_unsent_pings

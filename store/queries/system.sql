@@ -62,17 +62,22 @@ WHERE aggregate = :aggregate AND aggregate_id = :id AND seq > :after
 ORDER BY seq LIMIT :limit;
 
 -- name: forget_audit
--- The oldest changes; it looks at no more rows than it may delete.
+-- The oldest changes, whatever is open: a log without gaps. It looks at no more rows than it may delete.
 DELETE FROM audit
 WHERE seq IN (
     SELECT seq FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT :limit) AS oldest WHERE at < :before
 );
 
 -- name: forget_notices
--- The oldest notices; it looks at no more rows than it may delete.
+-- The oldest notices about leases that ended; it looks at no notice behind the first that is young.
 DELETE FROM notices
 WHERE id IN (
-    SELECT id FROM (SELECT id, at FROM notices ORDER BY id LIMIT :limit) AS oldest WHERE at < :before
+    SELECT n.id FROM notices n
+    WHERE n.id < coalesce(
+        (SELECT id FROM notices AS oldest WHERE at >= :before ORDER BY id LIMIT 1), 9223372036854775807
+    )
+      AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.id = n.assignment_id AND a.ended_at IS NULL)
+    ORDER BY n.id LIMIT :limit
 );
 
 -- name: newest_stamps

@@ -106,7 +106,14 @@ PLANS = {
     "due": ["assignments_ping_at", "assignments_deadline_at", "outbox_created_at"],
     "note_vitals": ["SEARCH processes USING INDEX sqlite_autoindex_processes_1 (id=?)"],
     "forget_commands": ["SEARCH commands USING INDEX commands_created_at (created_at<?)"],
-    "forget_pings": ["SEARCH pings USING INDEX pings_sent_at (sent_at<?)"],
+    "forget_pings": [
+        "SEARCH p USING INDEX pings_sent_at (sent_at<?)",
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
+    "forget_notices": [
+        "SEARCH n USING INTEGER PRIMARY KEY (rowid<?)",
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
     "forget_processes": ["SEARCH processes USING INDEX processes_alive_at (alive_at<?)"],
     "last_audit": [],
     "incarnation": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1"],

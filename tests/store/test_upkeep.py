@@ -9,12 +9,25 @@ import pytest
 
 from contracts.events import event_id
 from contracts.records import Hold, NoticeRow, PingRow
-from contracts.work import Changes, Needs
+from contracts.work import Changes, Needs, Unit, View
 from store import backups
 from store.errors import StoreError, StoreRefusedError
 from store.open import open_store
 from store.sqlite import SqliteStore
-from tests.support.store import NOW, bump, command, do, fill, get, get_lease, ping_post, sql, stamp, unit
+from tests.support.store import (
+    NOW,
+    bump,
+    command,
+    do,
+    ended,
+    fill,
+    get,
+    get_lease,
+    ping_post,
+    sql,
+    stamp,
+    unit,
+)
 
 SECOND = 1_000_000
 
@@ -119,17 +132,46 @@ async def test_nobody_has_said_anything_about_answers_at_first(store: SqliteStor
     assert (await get(store, Needs())).answers_until is None
 
 
+def told(assignment: int, number: int) -> Changes:
+    """Return a ping and a notice about an assignment, both as old as their number."""
+    names: dict[str, Any] = {"agent": f"a{assignment}", "assignment_id": assignment}
+    return Changes(
+        pings=(PingRow(attempt=number, incarnation="x", due_at=0, sent_at=number, **names),),
+        notices=(NoticeRow(kind="k", text="t", at=number, **names),),
+    )
+
+
+def end(assignment: int) -> Unit:
+    def decide(view: View, _now: int) -> Changes:
+        return Changes(assignments=(ended(view.assignments[assignment]),))
+
+    return unit(decide, Needs(assignments=(assignment,)))
+
+
+async def test_what_is_open_is_never_forgotten(store: SqliteStore, path: Path) -> None:
+    """However old, and also when more of it stands in front of what may go than one piece looks at."""
+    await fill(store, 2)
+    for number in (1, 2, 3):
+        await do(store, unit(told(1, number)))
+    for number in (4, 5, 6):
+        await do(store, unit(told(2, number)))
+    await do(store, end(2))
+    for table in ("pings", "notices"):
+        assert await store.forget(table, 6, 1) == 1
+        assert await store.forget(table, 6, 9) == 1
+        assert await store.forget(table, 99, 9) == 1
+        assert await store.forget(table, 99, 9) == 0
+        assert sql(path, f"SELECT DISTINCT assignment_id, count(*) FROM {table}") == [(1, 3)]
+    await do(store, end(1))
+    assert [await store.forget(table, 99, 9) for table in ("pings", "notices")] == [3, 3]
+
+
 async def test_what_is_old_is_forgotten_in_pieces(store: SqliteStore, path: Path) -> None:
     await fill(store, 1)
-
-    def ping(number: int) -> PingRow:
-        return PingRow(assignment_id=1, attempt=number, agent="a1", incarnation="x", due_at=0, sent_at=number)
-
     for number in (1, 2, 3):
-        notice = NoticeRow(agent="a1", assignment_id=1, kind="k", text="t", at=number)
-        changes = Changes(pings=(ping(number),), notices=(notice,))
-        await do(store, unit(changes, command=command(f"c{number}")), now=number)
+        await do(store, unit(told(1, number), command=command(f"c{number}")), now=number)
         await store.stamp(stamp(number * SECOND, f"p{number}", server=f"s{number}", gap_us=SECOND // 2))
+    await do(store, end(1))
     for table in ("pings", "notices", "commands"):
         assert await store.forget(table, 3, 1) == 1
         assert await store.forget(table, 3, 9) == 1
