@@ -272,6 +272,23 @@ PROMISES: Final = (
         ),
     ),
     Promise(
+        key="alive",
+        says="A working agent is never robbed, a dead one is found",
+        more="While its beats come, or its machine's daemon says that it runs, silence takes nothing from "
+        "it. Who is silent is suspect, then dead, and then its work is somebody else's, or flagged.",
+        how="Silence takes one step at a time; the daemon is a second witness; when many fall silent at once "
+        "a brake holds all deaths until it is known who is deaf.",
+        decided=(24, 15),
+        tests=(
+            "domain/test_lives_of_agents.py::test_nobody_who_is_there_is_robbed_and_the_dead_are_found",
+            "scenarios/test_dying.py::test_silence_is_suspicion_then_death_then_somebody_else_has_the_work",
+            "scenarios/test_dying.py::test_beats_are_lost_but_the_daemon_says_that_it_runs",
+            "domain/test_brakes.py::test_the_canary_frees_deaths_one_after_the_other_and_all_are_found",
+            "scenarios/test_monitors.py::test_a_monitor_alone_cut_off_suspects_nobody",
+        ),
+        bench=("presence",),
+    ),
+    Promise(
         key="shed",
         says="Overload sheds the right things",
         more="Queries first, then new tasks, with 429 and `retry_after_s`, and nothing of them was done. "
