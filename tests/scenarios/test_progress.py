@@ -18,6 +18,27 @@ async def test_a_healthy_task_of_two_hours_is_left_alone(world: World) -> None:
     assert world.rows("SELECT count(*) FROM escalations") == [(0,)]
 
 
+async def test_a_healthy_task_of_two_hours_with_beats_is_left_alone(world: World) -> None:
+    await world.agent("a1", beats="required")
+    await world.asks("a1", "agent.join", session="s1")
+    task = await world.task("ship it")
+    lease = await world.lease(task)
+    await world.writes("a1", "ack", lease)
+    for beats in range(1, 2 * 60 * 2 + 1):
+        await world.bus.publish("rollcall.v1.hb.a1", b'{"session":"s1"}')
+        await world.forward(seconds=30)
+        if beats % 18 == 0:
+            await world.writes("a1", "progress", lease, note=f"{beats // 2} minutes in")
+    assert (await world.who("a1")).status == "working"
+    changes = [event["data"]["status"] for event in world.events("status_changed", of="agent")]
+    assert set(changes) <= {"ready", "busy", "working"}, changes
+    assert world.pinged("a1") == [0]
+    assert world.rows("SELECT count(*) FROM escalations") == [(0,)]
+    await world.says("a1", "complete", lease, result="shipped")
+    shown = await world.show(task)
+    assert [(row.agent, row.end_reason) for row in shown.assignments] == [("a1", "completed")]
+
+
 async def test_work_without_progress_is_asked_about_then_moved(world: World) -> None:
     task, lease = await world.given("a1")
     await world.says("a1", "ack", lease)
