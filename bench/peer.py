@@ -1,18 +1,26 @@
-"""The other end, in a process of its own: a subscriber who hears pings, or a fleet that beats or asks."""
+"""The other end, in a process of its own: a subscriber who hears pings, or a fleet that talks."""
 
 import asyncio
 import itertools
 import json
+import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from uuid import uuid4
 
 import nats
+from nats import errors as ne
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+
+from rollcall.client.line import TRY_S
 
 IN_FLIGHT = 1_000  # requests under way
 BEAT = b'{"session":"bench","interval_s":%d}'
+SESSION = "anew"  # of those who join
+AGAIN_S = 1.0  # until who is not answered asks again
 
 
 async def hear(url: str, subject: str, count: int) -> None:
@@ -112,6 +120,45 @@ async def ask(url: str, subject: str, count: int) -> None:
     await client.close()
 
 
+async def join(url: str, subject: str, count: int, lines: int) -> None:
+    """Wait for a line, then let `count` agents join at once, over so many connections.
+
+    Says when the last was told that it has joined, and how many tries found nobody (`unheard`), were
+    `refused` as too many, or were not answered in time (`unanswered`).
+    """
+    say("ready")
+    await asyncio.to_thread(sys.stdin.readline)
+    clients = [await nats.connect(url, pending_size=64 << 20) for _ in range(lines)]
+    joining = (joined(clients[number % lines], subject.format(number)) for number in range(1, count + 1))
+    failed = Counter(itertools.chain(*await asyncio.gather(*joining)))
+    say(json.dumps([time.time_ns() // 1_000, failed]))
+    for client in clients:
+        await client.close()
+
+
+async def joined(client: Client, subject: str) -> list[str]:
+    """Join, as a client does again and again while that may help; return what became of the tries before."""
+    body = b'{"session":"%s","command_id":"%s"}' % (SESSION.encode(), str(uuid4()).encode())
+    failed: list[str] = []
+    while True:
+        pause_s = random.uniform(0.5, 1.0) * AGAIN_S
+        try:
+            reply = await client.request(subject, body, TRY_S)
+        except ne.NoRespondersError:
+            failed.append("unheard")
+        except ne.TimeoutError:
+            failed.append("unanswered")
+        else:
+            if not reply.headers:
+                return failed
+            problem = json.loads(reply.data)
+            if not problem["retryable"]:
+                raise RuntimeError(f"{subject}: {problem}")
+            failed.append("refused")
+            pause_s += problem.get("retry_after_s") or 0
+        await asyncio.sleep(pause_s)
+
+
 def say(line: str) -> None:
     """Tell the parent."""
     sys.stdout.write(f"{line}\n")
@@ -125,6 +172,7 @@ if __name__ == "__main__":
         "waves": waves,
         "keep": keep,
         "ask": ask,
+        "join": join,
     }
     _, asked, where, about, numbers = sys.argv
     asyncio.run(roles[asked](where, about, *map(int, numbers.split())))

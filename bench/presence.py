@@ -1,4 +1,7 @@
-"""A hundred thousand agents who beat: what one monitor takes in, what it costs, how soon silence is seen."""
+"""A hundred thousand agents who beat: what one monitor takes in, what it costs, how soon silence is seen.
+
+And thousands who join at once.
+"""
 
 import asyncio
 import sqlite3
@@ -10,18 +13,22 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bench.harness import Figure, Pairs, rate
+from bench.peer import SESSION
 from bench.program import cpu_s, rss_mib
 from bench.seed import fleet, now_us
 from bench.stage import PATIENCE_S, Peer, Stage, member, peer, raw_client, running, stage, wired
 from contracts.messages import Beat
 
 BEATS = "rollcall.v1.hb.agent-"
+JOINS = "rollcall.v1.cmd.agent.agent-{}.join"
 WAVE = 25_000  # below what a subscription holds before it drops
 INTERVAL_S = 30
 QUICK = 1_000  # agents who beat more often, and stop all at once
 QUICK_INTERVAL_S = 5
 MISSES = 3
 ROOM = 0.5  # of a core
+STORM = 5_000
+LINES = 4  # connections over which they come
 SOON_S = 3.0  # two ticks and a second, as for every other deadline
 
 
@@ -30,6 +37,7 @@ async def measure(*, quick: bool) -> list[Figure]:
     agents = WAVE if quick else 4 * WAVE
     first, again = await intake(agents)
     cores, bytes_each, late_s = await steady(agents, seconds=10 if quick else 2 * INTERVAL_S)
+    storm = await stormed(STORM // 10 if quick else STORM)
     held = f"{agents:,} agents, one monitor"
     return [
         Figure(name=f"first beats of {held}: each written", value=f"{first:,.0f} beats/s"),
@@ -48,6 +56,7 @@ async def measure(*, quick: bool) -> list[Figure]:
             reached=late_s <= SOON_S,
             numbers={"late_s": late_s},
         ),
+        storm,
     ]
 
 
@@ -148,6 +157,38 @@ async def suspected(on: Stage, agents: int, since_us: int) -> float:
             if count >= QUICK:
                 return float(last - since_us) / 1e6
             await asyncio.sleep(0.1)
+
+
+async def stormed(agents: int) -> Figure:
+    """Let all join at once as soon as the bus has started anew, while the monitor is on its way back."""
+    async with (
+        manned(agents) as on,
+        member(on, "monitor"),
+        peer("join", on.url, JOINS, f"{agents} {LINES}") as joiner,
+    ):
+        await on.server.stop()
+        await on.server.start()
+        started = now_us()
+        joiner.go()
+        ended, failed = await joiner.result()
+        count = on.ask(f"SELECT count(*) FROM agents WHERE session = '{SESSION}'")  # noqa: S608 - ours
+        if count != agents:
+            raise RuntimeError(f"{agents - count} of {agents} were told that they have joined, and have not")
+    took_s = (ended - started) / 1e6
+    unheard, refused, unanswered = (failed.get(word, 0) for word in ("unheard", "refused", "unanswered"))
+    return Figure(
+        name=f"{agents:,} agents join at once over {LINES} connections when the bus has started anew",
+        value=f"all within {took_s:.2f} s; {unheard:,} tries before the monitor was back, "
+        f"{refused:,} refused, {unanswered:,} not answered",
+        goal="none lost",
+        reached=True,
+        numbers={
+            "joined_s": took_s,
+            "unheard_tries": unheard,
+            "refused_tries": refused,
+            "unanswered_tries": unanswered,
+        },
+    )
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ class Stage(Struct, frozen=True, kw_only=True):
 
     url: str
     settings: Settings
+    server: EmbeddedServer
 
     @property
     def path(self) -> Path:
@@ -65,7 +66,7 @@ async def stage(durability: Durability, limits: Limits = UNCAPPED) -> AsyncItera
             client = await connect(server.url, name="bench")
             await streams.ensure(client, streams.topology())
             await client.close()
-            yield Stage(url=server.url, settings=settings)
+            yield Stage(url=server.url, settings=settings, server=server)
         finally:
             await server.stop()
 
