@@ -342,8 +342,7 @@ CREATE TABLE outbox (
 
 CREATE INDEX outbox_created_at ON outbox (created_at);
 
--- Pings that a newer word replaced before the bus was known to have them: whoever sends one may be held up, and be
--- killed before it can tell that it came late. Each stands until the mailbox was asked.
+-- Pings replaced before the bus was known to have them: each stands until the mailbox was asked (ADR 16).
 CREATE TABLE doubts (
     assignment_id   BIGINT NOT NULL,
     attempt         BIGINT NOT NULL CHECK (attempt > 0),
