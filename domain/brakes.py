@@ -19,6 +19,7 @@ from domain.timers import SECOND_US, Timers
 
 FLEET: Final = "fleet"
 SILENT_MIN: Final = 3
+TOO_LONG: Final = "it held as long as it may"
 LOOK_US: Final = 5 * SECOND_US
 CANARY_GAP_US: Final = 15 * SECOND_US
 CANARY_TTL_US: Final = 90 * SECOND_US
@@ -50,8 +51,7 @@ def scopes(agent: Agent) -> tuple[str, ...]:
 
 def holding(draft: Draft, agent: Agent) -> Brake | None:
     """Return the brake that is on for the agent, one that lets nobody go before one that does."""
-    found = [brake for brake in map(draft.brake, scopes(agent)) if brake is not None]
-    return min(found, key=lambda brake: brake.released_at is not None, default=None)
+    return min(_on(draft, agent), key=lambda brake: brake.released_at is not None, default=None)
 
 
 def holds(draft: Draft, agent: Agent) -> bool:
@@ -63,45 +63,65 @@ def holds(draft: Draft, agent: Agent) -> bool:
 def turn(draft: Draft, agent: Agent, silent: Lookup) -> int:
     """Return when a silent agent may be declared dead (now, if it may), or has to be looked at again.
 
-    The first of too many puts the brake on.
+    The first of too many puts the brake on, and again when too many more fall silent after it let go.
     """
     now, timers = draft.now, draft.timers
-    brake = holding(draft, agent) or _put_on(draft, agent, silent)
-    if brake is None:
+    known = _on(draft, agent)
+    since = max((_lets_go_at(brake, timers) for brake in known), default=0)
+    if since < (agent.suspect_at or now):  # what befell before was judged when the brake let go
+        _put_on(draft, agent, silent, since)
+    for brake in _on(draft, agent):
+        if brake.released_at is None and now >= _lets_go_at(brake, timers):
+            release(draft, brake, TOO_LONG)  # even if nobody looks at the brake itself any more
+    on = holding(draft, agent)
+    if on is None:
         return now
-    if brake.released_at is None:
+    if on.released_at is None:
         return now + timers.grace_us  # even if another brake had let it go
     if agent.dies_at is not None and agent.dies_at <= now < agent.dies_at + timers.brake_pace_us:
         return now  # else nobody judged for a while: the turns that passed are not taken all at once
-    at = max(now, brake.next_death_at or 0)
-    draft.put(structs.replace(brake, next_death_at=at + timers.brake_pace_us))
+    at = max(now, on.next_death_at or 0)
+    draft.put(structs.replace(on, next_death_at=at + timers.brake_pace_us))
     return at
 
 
-def _put_on(draft: Draft, agent: Agent, silent: Lookup) -> Brake | None:
+def _on(draft: Draft, agent: Agent) -> list[Brake]:
+    return [brake for brake in map(draft.brake, scopes(agent)) if brake is not None]
+
+
+def _lets_go_at(brake: Brake, timers: Timers) -> int:
+    return brake.began_at + timers.brake_us if brake.released_at is None else brake.released_at
+
+
+def _put_on(draft: Draft, agent: Agent, silent: Lookup, since: int) -> None:
+    """Put the brake on in the first scope where too many fell silent; one that let others go holds anew."""
     around = agent.suspect_at or draft.now
     for scope in scopes(agent):
-        toll = _toll(draft.view, scope, silent, around, draft.timers.brake_window_us)
+        toll = _toll(draft, scope, silent, around, since)
         if toll.heavy:
+            known = draft.brake(scope)
             brake = Brake(
-                id=draft.view.new_id("brakes"),
+                id=draft.view.new_id("brakes") if known is None else known.id,
                 scope=scope,
                 began_at=draft.now,
                 members=toll.members,
                 silent=toll.silent,
                 look_at=draft.now + LOOK_US,
+                version=0 if known is None else known.version,
             )
             draft.put(brake)
             draft.fact(brake, "put_on", scope=scope, members=toll.members, silent=toll.silent)
-            return brake
-    return None
+            return
 
 
-def _toll(view: View, scope: str, silent: Lookup, around: int, window_us: int) -> Toll:
-    """Count who fell silent near an instant among those that lived then."""
-    rows = [row for row in _rows(view.rows[silent], scope) if abs(row[1] * SECOND_US - around) <= window_us]
-    dead = sum(row[3] for row in rows if row[2])
-    return Toll(sum(row[1] for row in _rows(view.rows[MEMBERS], scope)) + dead, sum(row[3] for row in rows))
+def _toll(draft: Draft, scope: str, silent: Lookup, around: int, since: int) -> Toll:
+    """Count who fell silent near an instant and after `since`, among those that were not silent before."""
+    rows = _rows(draft.view.rows[silent], scope)
+    living = sum(row[1] for row in _rows(draft.view.rows[MEMBERS], scope))
+    before = sum(row[3] for row in rows if row[1] < since // SECOND_US and not row[2])
+    fresh = [row for row in rows if row[1] >= since // SECOND_US]
+    near = [row for row in fresh if abs(row[1] * SECOND_US - around) <= draft.timers.brake_window_us]
+    return Toll(living - before + sum(row[3] for row in near if row[2]), sum(row[3] for row in near))
 
 
 def _rows(rows: Sequence[Any], scope: str) -> list[Any]:
@@ -123,7 +143,7 @@ def judge(view: View, brake_id: int, now: int, *, silent: Lookup, timers: Timers
     elif brake.released_at is None and _sings(brake, now):
         release(draft, brake, "the canary was heard all the time: they are silent, not we deaf")
     elif brake.released_at is None and now - brake.began_at >= timers.brake_us:
-        release(draft, brake, "it held as long as it may")
+        release(draft, brake, TOO_LONG)
     else:
         draft.put(structs.replace(brake, look_at=now + LOOK_US))
     return draft.changes()

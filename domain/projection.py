@@ -79,7 +79,7 @@ def _lost(agent: Agent) -> tuple[AgentStatus, str] | None:
 
 def _absent(agent: Agent) -> tuple[AgentStatus, str] | None:
     if agent.beats == "none":
-        return None
+        return _ended(agent)
     if agent.left_at is not None:
         return "offline", "stopped" if agent.process == "stopped" else "left"
     if agent.joined_at is None:
@@ -88,6 +88,13 @@ def _absent(agent: Agent) -> tuple[AgentStatus, str] | None:
         witness = agent.machine is not None and agent.process == "running"
         return "suspect", f"missed its beats; {agent.machine} says it runs" if witness else "missed its beats"
     return None
+
+
+def _ended(agent: Agent) -> tuple[AgentStatus, str] | None:
+    """Return how an agent that sends no beats is absent: only its daemon's word tells, while it stands."""
+    if agent.process == "stopped":
+        return "offline", "stopped"
+    return ("offline", "its process is gone") if agent.process == "gone" else None
 
 
 def _load(agent: Agent) -> tuple[AgentStatus, str]:

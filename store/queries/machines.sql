@@ -61,7 +61,7 @@ INSERT INTO brakes ({columns}) VALUES ({values});
 
 -- name: update_brake <- Brake
 -- What becomes of a brake.
-UPDATE brakes SET {changes but id, scope, began_at} WHERE id = :id AND version = :expected;
+UPDATE brakes SET {changes but id, scope} WHERE id = :id AND version = :expected;
 
 -- name: claim_brakes -> Brake
 -- Take the brakes that have to be looked at: may they end, or let one more go?
@@ -92,9 +92,11 @@ WHERE active AND beats = 'required' AND joined_at IS NOT NULL AND left_at IS NUL
 GROUP BY machine;
 
 -- name: brake_silent
--- Who is silent since which second, by machine, and whether it died of it after :since; nobody for whom a daemon speaks.
+-- Who is silent since which second, by machine, and whether it died of it after :since; nobody for whom a daemon speaks,
+-- and nobody on whom no decision comes any more, because its own throws.
 SELECT a.machine, a.suspect_at / 1000000 AS second, a.dead_at IS NOT NULL AS dead, count(*)
 FROM agents a LEFT JOIN machines m ON m.name = a.machine
-WHERE a.suspect_at IS NOT NULL AND (a.dead_at IS NULL OR a.suspect_at >= :since)
+WHERE a.suspect_at IS NOT NULL
+  AND (a.dead_at IS NULL AND a.silent_at IS NOT NULL OR a.dead_at IS NOT NULL AND a.suspect_at >= :since)
   AND NOT COALESCE(a.process = 'running' AND m.connected, FALSE)
 GROUP BY a.machine, second, dead;

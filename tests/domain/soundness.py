@@ -69,7 +69,8 @@ def silent(agents: Mapping[str, Agent], machines: Mapping[str, Machine]) -> list
     for row in agents.values():
         host = machines.get((row.machine or "").lower())
         vouched = row.process == "running" and host is not None and host.connected
-        if row.suspect_at is not None and not vouched:
+        judged = row.dead_at is not None or row.silent_at is not None
+        if row.suspect_at is not None and judged and not vouched:
             counts[row.machine, row.suspect_at // 1_000_000, row.dead_at is not None] += 1
     return [(*key, count) for key, count in counts.items()]
 

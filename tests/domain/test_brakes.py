@@ -9,7 +9,7 @@ from contracts.errors import InvalidError, NotFoundError
 from contracts.operations.agents import SetParams
 from contracts.operations.presence import ReadyParams, ReleaseParams
 from domain import agents, brakes, teams
-from domain.timers import SECOND_US
+from domain.timers import SECOND_US, Timers
 from tests.domain.test_daemons import facts
 from tests.domain.world import START, World
 
@@ -250,3 +250,97 @@ def test_turns_that_passed_while_nobody_judged_are_not_taken_at_once(world: Worl
     assert sum(status(world, name) == "dead" for name in names) <= before + 1
     live(world, names[8:], seconds=120)
     assert sum(status(world, name) == "dead" for name in names) == 8
+
+
+def look(world: World, brake_id: int, at: int | None) -> None:
+    """Take a brake out of the monitor's column, as a decision that throws does."""
+    world.brakes[brake_id] = structs.replace(world.brakes[brake_id], look_at=at)
+
+
+def test_a_suspect_whose_decision_throws_keeps_no_brake_on(world: World) -> None:
+    names = fleet(world, 10)
+    live(world, names[6:], seconds=155, canary=False)
+    (brake,) = world.brakes.values()
+    world.agents["f0"] = structs.replace(world.agents["f0"], silent_at=None)
+    release(world)
+    live(world, names[6:], seconds=120, canary=False)
+    assert [status(world, name) for name in names[:6]] == ["suspect"] + ["dead"] * 5
+    assert world.brakes[brake.id].end_reason == "whoever was silent is back or was found dead"
+    live(world, [], seconds=300, canary=False)
+    assert {status(world, name) for name in names[6:]} == {"suspect"}
+
+
+def test_too_many_more_are_held_anew_while_others_are_let_go(world: World) -> None:
+    names = fleet(world, 20)
+    live(world, names[12:], seconds=155)
+    release(world)
+    (brake,) = world.brakes.values()
+    live(world, names[12:], seconds=20, canary=False)
+    live(world, [], seconds=155, canary=False)
+    now = world.brakes[brake.id]
+    assert (now.released_at, now.released_why, now.canary_at, now.ended_at) == (None, None, None, None)
+    assert (now.members, now.silent, world.events("put_on")) == (8, 8, ["put_on", "put_on"])
+    dead = sum(status(world, name) == "dead" for name in names)
+    live(world, [], seconds=600, canary=False)
+    assert {status(world, name) for name in names[12:]} == {"suspect"}
+    assert sum(status(world, name) == "dead" for name in names) == dead
+    live(world, [], seconds=330)  # the canary is heard: they are let go in their turn
+    assert {status(world, name) for name in names} == {"dead"}
+
+
+def test_few_more_are_let_go_with_the_others(world: World) -> None:
+    names = fleet(world, 20)
+    live(world, names[10:], seconds=155)
+    release(world)
+    live(world, names[12:], seconds=300, canary=False)
+    assert [status(world, name) for name in names] == ["dead"] * 12 + ["ready"] * 8
+    assert world.events("put_on") == ["put_on"]
+
+
+def test_a_brake_that_nobody_looks_at_lets_go_when_its_time_is_over(world: World) -> None:
+    names = fleet(world, 4)
+    live(world, names[:1], seconds=155, canary=False)
+    (brake,) = world.brakes.values()
+    look(world, brake.id, None)
+    live(world, names[:1], seconds=1790, canary=False)
+    assert {status(world, name) for name in names[1:]} == {"suspect"}
+    live(world, names[:1], seconds=120, canary=False)
+    assert {status(world, name) for name in names[1:]} == {"dead"}
+    assert world.brakes[brake.id].released_why == "it held as long as it may"
+    assert world.brakes[brake.id].ended_at is not None
+
+
+def test_a_brake_that_nobody_looked_at_holds_those_who_fall_silent_long_after(world: World) -> None:
+    names = fleet(world, 4)
+    live(world, [], seconds=155, canary=False)
+    (brake,) = world.brakes.values()
+    look(world, brake.id, None)
+    live(world, names, seconds=2000, canary=False)
+    live(world, [], seconds=600, canary=False)
+    assert {status(world, name) for name in names} == {"suspect"}
+    assert world.brakes[brake.id].began_at > START + 2000 * SECOND_US
+
+
+def test_one_machine_s_mishap_under_a_brake_that_let_the_fleet_go(world: World) -> None:
+    first, others = fleet(world, 20)[:12], [f"f{number}" for number in range(12, 20)]
+    hosted = [facts(agent=f"h{number}", session=f"b{number}") for number in range(3)]
+    for number in range(3):
+        world.agent(f"h{number}", beats="required")
+    world.host("m1", "d1", *hosted)
+    for _ in range(31):
+        live(world, others, seconds=5)
+        world.machine_beat(*hosted)
+    release(world)
+    live(world, others, seconds=260, canary=False)
+    holding = {row.scope for row in world.brakes.values() if row.released_at is None}
+    assert holding == {"machine:m1"}
+    assert {status(world, name) for name in first} == {"dead"}
+    assert {status(world, f"h{number}") for number in range(3)} == {"suspect"}
+
+
+def test_a_brake_lets_go_as_soon_as_it_held_as_long_as_it_may() -> None:
+    world = World(Timers(brake_us=1795 * SECOND_US))  # no suspect is looked at just then
+    fleet(world, 4)
+    live(world, [], seconds=1945, canary=False)
+    (brake,) = world.brakes.values()
+    assert (brake.released_at, brake.released_why) == (brake.began_at + 1795 * SECOND_US, brakes.TOO_LONG)

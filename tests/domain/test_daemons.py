@@ -157,12 +157,23 @@ def test_a_process_that_is_gone_is_a_death_at_once(world: World) -> None:
     assert (a1(world).status, a1(world).dead_at, a1(world).process) == ("ready", None, None)
 
 
-def test_without_beats_a_lost_process_is_shown_and_its_promises_judge_it(world: World) -> None:
-    world.agent("w1")
+@pytest.mark.parametrize(("state", "why"), [("stopped", "stopped"), ("gone", "its process is gone")])
+def test_without_beats_an_ended_process_is_offline_and_its_promises_judge_it(
+    world: World, state: Any, why: str
+) -> None:
+    world.agent("w1", "code")
     world.host("m1", "d1", facts(agent="w1"))
     assert world.agents["w1"].silent_at is None
-    world.report(facts("gone", agent="w1"))
-    assert (world.agents["w1"].status, world.agents["w1"].dead_at) == ("ready", None)
+    world.report(facts(state, agent="w1"))
+    found = world.agents["w1"]
+    assert (found.status, found.status_why, found.dead_at) == ("offline", why, None)
+    assert world.tasks[world.task(capabilities=("code",))].agent == "Ruto"
+    if state == "gone":
+        world.report(facts(pid=8, agent="w1"))
+    else:
+        world.join("w1")
+    assert world.agents["w1"].status == "ready"
+    assert world.tasks[world.task(capabilities=("code",))].agent == "w1"
 
 
 def test_one_machine_speaks_for_an_agent_and_another_when_it_is_lost(world: World) -> None:

@@ -120,7 +120,8 @@ def test_the_first_status_that_fits(facts: dict[str, object], leases: int, data:
     stalled = data.draw(st.integers(0, accepted))
     counts = {"leases": leases, "accepted": accepted, "waiting": waiting, "stalled": stalled}
     agent = structs.replace(plain, **facts, **counts)
-    here = agent.beats == "none" or (agent.joined_at is not None and agent.left_at is None)
+    joined = agent.joined_at is not None and agent.left_at is None
+    here = agent.process not in ("stopped", "gone") if agent.beats == "none" else joined
     order = {
         "dead_failed_revive": agent.active and agent.process == "failed",
         "dead": agent.active and agent.dead_at is not None,

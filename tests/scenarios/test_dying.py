@@ -91,6 +91,23 @@ async def test_an_operator_lets_a_brake_go_and_sees_who_is_there(world: World) -
     assert (await world.operator("team.ready", names=["a0"])).items[0].status == "dead"
 
 
+async def test_while_one_brake_lets_go_too_many_more_are_held_anew(world: World) -> None:
+    names = [f"a{number}" for number in range(8)]
+    for name in names:
+        await world.agent(name, beats="required")
+        await world.asks(name, "agent.join", session="s1")
+    for _ in range(5):
+        await world.forward(seconds=31)
+        for name in names[4:]:
+            await beat(world, name, session="s1")
+    await world.operator("presence.release", reason="they are gone")
+    await world.forward(seconds=160)
+    (brake,) = (await world.operator("presence.brakes")).items
+    assert (brake.members, brake.silent, brake.released_at) == (4, 4, None)
+    assert {(await world.who(name)).status for name in names[4:]} == {"suspect"}
+    assert len(world.events("put_on", of="brake")) == 2
+
+
 async def test_nobody_may_have_the_name_of_the_canary(world: World) -> None:
     with pytest.raises(Refused) as refused:
         await world.operator("agent.add", name="rollcall-CANARY")

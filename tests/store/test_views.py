@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from contracts.records import Escalation, Hold, Policy, PolicyStep
+from contracts.records import Brake, Escalation, Hold, Policy, PolicyStep
 from contracts.work import Changes, Committed, Failed, Lookup, Needs, View
+from domain.brakes import silent_since
 from store.sqlite import SqliteStore
 from tests.support.store import (
     NOW,
@@ -340,3 +341,25 @@ async def test_random_numbers_and_ids_are_drawn_in_the_transaction(store: Sqlite
     assert [
         found.id for found in await store.rows("list_tasks", status=None, agent=None, after=0, limit=9)
     ] == [1, 2, 3]
+
+
+async def test_the_silent_are_those_on_whom_a_decision_comes_or_that_died_of_it(store: SqliteStore) -> None:
+    judged = agent(101, "s1", suspect_at=NOW, silent_at=NOW)
+    thrown = agent(102, "s2", suspect_at=NOW)
+    dead = agent(103, "s3", suspect_at=NOW, dead_at=NOW)
+    long_dead = agent(104, "s4", suspect_at=NOW - 3_000_000, dead_at=NOW, silent_at=NOW)
+    await do(store, unit(Changes(agents=(judged, thrown, dead, long_dead))))
+    silent = silent_since(NOW - 2_000_000)
+    rows = (await get(store, Needs(lookups=(silent,)))).rows[silent]
+    assert sorted(tuple(row) for row in rows) == [
+        (None, NOW // 1_000_000, False, 1),
+        (None, NOW // 1_000_000, True, 1),
+    ]
+
+
+async def test_a_brake_may_begin_anew(store: SqliteStore) -> None:
+    await do(store, unit(Changes(brakes=(Brake(id=1, scope="fleet", began_at=NOW, members=4, silent=4),))))
+    (brake,) = (await get(store, Needs(brakes=True))).brakes.values()
+    await do(store, unit(Changes(brakes=(structs.replace(brake, began_at=NOW + 5),)), Needs(brakes=True)))
+    (found,) = (await get(store, Needs(brakes=True))).brakes.values()
+    assert (found.id, found.began_at) == (1, NOW + 5)
