@@ -214,9 +214,7 @@ class Stage:
                     break
                 await asyncio.sleep(LOOK_S)
         finally:
-            for task in (*load, storm):
-                task.cancel()
-            await asyncio.gather(*load, storm, return_exceptions=True)
+            await _end(*load, storm)
         return thrower.thrown
 
     async def _tell(self, killer: Killer, history: History) -> None:
@@ -278,6 +276,16 @@ class Stage:
             return found
         finally:
             await wire.close()
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel until all have ended: Python 3.11 loses a cancellation that comes with an answer."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1.0)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def versions() -> dict[str, str]:
