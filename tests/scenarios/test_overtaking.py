@@ -123,7 +123,7 @@ async def test_a_ping_that_was_answered_on_its_way_is_not_the_last_word(
         heard = [(said.body["kind"], said.body.get("attempt")) for said in world.on(f"ping.a1.{lease}")]
         assert heard == [("ping", 1), ("withdrawn", None), ("ping", 2), ("withdrawn", None)]
         assert await mailbox(world, lease) == withdrawn == ("withdrawn", None)
-        assert world.rows("SELECT count(*) FROM outbox WHERE slot IS NOT NULL") == [(0,)]
+        await until(lambda: world.rows("SELECT count(*) FROM outbox WHERE slot IS NOT NULL") == [(0,)])
         assert world.rows("SELECT count(*) FROM assignments WHERE restate_at IS NOT NULL") == [(0,)]
         world.expect_each_ping_once()
 

@@ -77,6 +77,8 @@ async def test_cleanup_forgets_what_is_past_its_time_and_nothing_else(world: Wor
     assert commands(world) == ["young"]
     tables = {"pings", "audit", "notices"}
     assert all(world.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables)
+    await world.says("a1", "complete", lease)  # of what is open the pings and notices stay
+    await world.settle()
     soon = Retention(commands_us=1, pings_us=1, audit_us=1, notices_us=1, processes_us=1, holds_us=1)
     world.clock.move(world.clock.at + 10)
     await clean(world, Cleanup(retention=soon))
