@@ -25,7 +25,6 @@ from contracts.records import (
     StepRow,
     Task,
 )
-from contracts.tokens import TokenRow
 
 
 class Post(Struct, frozen=True, kw_only=True, gc=False):
@@ -64,6 +63,16 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False):
     data: Mapping[str, Any] = {}
 
 
+class Row(Struct, frozen=True):
+    """A row of a table that is not kept in memory: the named query writes it, and must touch just one.
+
+    An update of `{changes}` finds its row at `version = :version - 1`: one that has passed fails.
+    """
+
+    query: str
+    record: Struct
+
+
 class Changes(Struct, frozen=True, kw_only=True):
     """What a decision wants written; records of version 0 are inserted, others updated at their version."""
 
@@ -79,7 +88,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     pings: tuple[PingRow, ...] = ()
     comments: tuple[Comment, ...] = ()
     notices: tuple[NoticeRow, ...] = ()
-    tokens: tuple[TokenRow, ...] = ()  # as they are from now on
+    rows: tuple[Row, ...] = ()
     dependencies: tuple[tuple[int, int], ...] = ()  # (task, depends on)
     facts: tuple[Fact, ...] = ()
     posts: tuple[Post, ...] = ()
@@ -254,11 +263,16 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Due rows taken in one statement, each decided and written in the same transaction."""
 
     query: str  # an UPDATE … RETURNING of `rows`, given :now, :limit and `params`
-    rows: str  # assignments, tasks, agents, machines or brakes
+    rows: str  # assignments, tasks, agents, machines, brakes, or a table with a `row_query`
     decide: Callable[[View, int, int], Changes]  # (view, the row's id, now)
     needs: Needs = Needs()
     params: tuple[tuple[str, object], ...] = ()
     limit: int = 500
+    row_query: str = ""  # what reads a row by its :id where the store does not keep them; see `row`
+
+    def row(self, row: int) -> Lookup:
+        """Return under what a decision finds its row in `View.rows`."""
+        return Lookup(query=self.row_query, params=(("id", row),))
 
     def unit(self, row: int) -> Unit:
         """Return the unit of a due row: the same with its neighbours as when it is tried again alone."""
@@ -271,6 +285,8 @@ class Claim(Struct, frozen=True, kw_only=True):
                 needs = structs.replace(self.needs, machine_ids=(*self.needs.machine_ids, row))
             case "brakes":
                 needs = structs.replace(self.needs, brakes=True)
+            case _ if self.row_query:
+                needs = structs.replace(self.needs, lookups=(*self.needs.lookups, self.row(row)))
             case _:
                 needs = structs.replace(self.needs, agent_ids=(*self.needs.agent_ids, row))
         return Unit(

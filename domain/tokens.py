@@ -8,7 +8,7 @@ from contracts.codec import instant
 from contracts.errors import ExistsError, InvalidError, NotFoundError
 from contracts.operations.tokens import CreateParams, ListResult, RevokeParams, TokenView
 from contracts.tokens import TokenRow
-from contracts.work import Changes, Fact, View
+from contracts.work import Changes, Fact, Row, View
 
 DAY_US = 86_400_000_000
 
@@ -38,7 +38,7 @@ def create(view: View, now: int, params: CreateParams, *, actor: str, known: Seq
         expires_at=now + params.days * DAY_US,
     )
     return Changes(
-        tokens=(row,),
+        rows=(Row("put_token", row),),
         facts=(_fact(row, "created", 1, actor, scope=row.role, agent=agent),),
         answer=_view(row),
     )
@@ -52,13 +52,15 @@ def revoke(_: View, now: int, params: RevokeParams, *, actor: str, known: Sequen
     if row.revoked_at is not None:
         return Changes(answer=_view(row))
     row = structs.replace(row, revoked_at=now)
-    return Changes(tokens=(row,), facts=(_fact(row, "revoked", 2, actor),), answer=_view(row))
+    return Changes(rows=(Row("put_token", row),), facts=(_fact(row, "revoked", 2, actor),), answer=_view(row))
 
 
 def used(known: Sequence[TokenRow], at: Mapping[str, int]) -> Changes:
     """Note when tokens were last used, by their names."""
     later = (row for row in known if (row.last_used_at or 0) < at.get(row.name, 0))
-    return Changes(tokens=tuple(structs.replace(row, last_used_at=at[row.name]) for row in later))
+    return Changes(
+        rows=tuple(Row("put_token", structs.replace(row, last_used_at=at[row.name])) for row in later)
+    )
 
 
 def listed(rows: Sequence[TokenRow], now: int, *, every: bool) -> ListResult:

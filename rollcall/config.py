@@ -12,9 +12,10 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
-from rollcall.settings import Settings, parse_duration
+from rollcall.settings import Settings
 from rollcall.settings_inherited import Found, from_others, from_seed, variable
 from rollcall.settings_keys import KEYS, SECTIONS, Key, hidden, masked, text
+from rollcall.settings_values import parse_duration
 
 FILE: Final = "rollcall.toml"
 FILE_BYTES_MAX: Final = 256 * 1024

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from rollcall.settings import Settings, format_duration
+from rollcall.settings import Settings
+from rollcall.settings_values import format_duration
 
 _FROM_OTHERS: Final = {"NATS_CREDS": "nats.creds", "NATS_URL": "nats.url"}
 MINUTES: Final = {

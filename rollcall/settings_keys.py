@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.inspect import Field, IntType, LiteralType, Metadata, StructType, Type, UnionType, type_info
 
-from rollcall.settings import Settings, format_duration
+from rollcall.settings import Settings
+from rollcall.settings_values import format_duration
 
 _PASSWORD: Final = re.compile(r"(://)[^@/\s]*@")
 _WEB_PATH: Final = re.compile(

@@ -16,7 +16,8 @@ from bus.api import BusError
 from bus.embedded import EmbeddedServer
 from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
-from rollcall.settings import SERVICES, Settings
+from rollcall.settings import Settings
+from rollcall.settings_values import SERVICES
 from rollcall.wiring import check_http, runtime
 
 log = structlog.get_logger(__name__)

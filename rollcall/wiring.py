@@ -19,7 +19,8 @@ from contracts.work import Stamp
 from domain.timers import Timers
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
-from rollcall.settings import SERVICES, Settings
+from rollcall.settings import Settings
+from rollcall.settings_values import SERVICES
 from rollcall.watching import chores
 from services.assigner import Assigner
 from services.cleanup import Cleanup, Retention

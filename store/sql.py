@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from contracts import records, work
+from contracts import records, tokens, work
 from store import rows
 from store.errors import StatementError
 
@@ -108,7 +108,7 @@ def _numbered(text: str, engine: Engine) -> tuple[str, tuple[str, ...]]:
 
 
 def _record(name: str) -> type[Struct]:
-    for room in (records, work, rows):
+    for room in (records, work, tokens, rows):
         found: type[Struct] | None = getattr(room, name, None)
         if found is not None:
             return found
@@ -160,7 +160,7 @@ def migrations() -> tuple[Migration, ...]:
 
 def schema() -> str:
     """Return the whole schema as one text."""
-    return (files("store") / "schema.sql").read_text("utf-8")
+    return "\n".join(file.read_text("utf-8") for file in _sql_files("schema"))
 
 
 def _sql_files(folder: str) -> list[Traversable]:

@@ -33,7 +33,6 @@ _ADDED = (
     "insert_ping",
     "insert_comment",
     "insert_notice",
-    "put_token",
     "insert_command",
     "insert_audit",
 )
@@ -54,6 +53,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     changes: Changes
     answer: bytes
+    rows: tuple[tuple[str, tuple[Any, ...]], ...]
     audit: tuple[AuditRow, ...]
     events: tuple[Post, ...]
 
@@ -85,6 +85,7 @@ class Writer:
         return Prepared(
             changes=changes,
             answer=b"{}" if changes.answer is None else encode(changes.answer),
+            rows=tuple((row.query, self._bind[row.query](row.record)) for row in changes.rows),
             audit=audit,
             events=tuple(event_post(row) for row in audit),
         )
@@ -101,7 +102,8 @@ class Writer:
         added["insert_ping"].extend(map(bind["insert_ping"], changes.pings))
         added["insert_comment"].extend(map(bind["insert_comment"], changes.comments))
         added["insert_notice"].extend(map(bind["insert_notice"], changes.notices))
-        added["put_token"].extend(map(bind["put_token"], changes.tokens))
+        for query, row in prepared.rows:
+            added.setdefault(query, []).append(row)
         added["insert_audit"].extend(map(bind["insert_audit"], prepared.audit))
         self._dependencies.extend(changes.dependencies)
         if prepared.audit:

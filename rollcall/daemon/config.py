@@ -22,8 +22,8 @@ from domain.keeper import RestartPolicy, Reviving
 from domain.timers import SECOND_US
 from rollcall.cli.tree import array_of, is_array, object_of
 from rollcall.config import ConfigError
-from rollcall.settings import DURATION_FORM, DURATION_US_MAX, parse_duration
 from rollcall.settings_keys import masked
+from rollcall.settings_values import DURATION_FORM, DURATION_US_MAX, parse_duration
 
 FILE: Final = "daemon.toml"
 FILE_BYTES_MAX: Final = 256 * 1024

@@ -6,8 +6,9 @@ import pytest
 
 from domain.timers import Timers as Clocks
 from rollcall.config import ConfigError, load, shown
-from rollcall.settings import Monitor, Timers, format_duration, parse_duration
+from rollcall.settings import Monitor, Timers
 from rollcall.settings_keys import KEYS
+from rollcall.settings_values import format_duration, parse_duration
 from rollcall.wiring import timers
 
 
