@@ -198,6 +198,10 @@ class Http(Struct, frozen=True, kw_only=True):
     names: Annotated[
         HostNames, Meta(description="Names under which it may be asked, beside localhost; with commas.")
     ] = ""
+    proxies: Annotated[
+        HostNames,
+        Meta(description="Addresses of the proxies before it: what they say of a caller's address counts."),
+    ] = ""
     certificate: Annotated[Path | None, Meta(description="File with its TLS certificate.")] = None
     key: Annotated[Path | None, Meta(description="File with the key of the certificate.")] = None
     per_minute: Annotated[

@@ -102,10 +102,15 @@ def gateway(settings: Settings) -> Gateway:
         certificate=http.certificate,
         key=http.key,
         per_minute=http.per_minute,
-        names=tuple(filter(None, map(str.strip, http.names.split(",")))),
+        names=_listed(http.names),
+        proxies=_listed(http.proxies),
         fixed=tokens.digest(http.token) if http.token else "",
     )
     return Gateway(listening=listening, reads=reads, opened=partial(opened_at, settings))
+
+
+def _listed(said: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, said.split(","))))
 
 
 def opened_at(settings: Settings, address: str) -> None:

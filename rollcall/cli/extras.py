@@ -1,9 +1,11 @@
 """What a few commands take beside the operation's own parameters."""
 
 import difflib
+import os
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
@@ -124,21 +126,47 @@ def _known(where: str, task: Any) -> Any:
 
 
 def _drawn_here(own: Parameters) -> Parameters:
-    return [parameter for parameter in own if parameter.name not in {"prefix", "digest"}]
+    to = click.Option(
+        ["--to", "to"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Put it into this new file, which only you can read, instead of showing it.",
+    )
+    return [*(parameter for parameter in own if parameter.name not in {"prefix", "digest"}), to]
 
 
 def _draw(values: Values, _caller: Caller) -> Values:
     """Draw the token: it is known to nobody but who reads the answer."""
     drawn = tokens.token(values["scope"], secrets.token_bytes(tokens.SECRET_BYTES))
-    click.get_current_context().meta[_DRAWN] = drawn
+    to: Path | None = values.pop("to")
+    if to is not None:
+        _keep(to, drawn)
+    click.get_current_context().meta[_DRAWN] = (drawn, to)
     return values | {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+
+
+def _keep(path: Path, drawn: str) -> None:
+    """Write a secret before it counts: what could not be kept would let in nobody, and stand in the list."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{drawn}\n")
+    except FileExistsError as error:
+        raise Failed(f"{path} is there already; name a new file, or remove it", USAGE) from error
+    except OSError as error:
+        raise Failed(f"{path} cannot be written: {error.strerror}", USAGE) from error
 
 
 def _show_once(caller: Caller, operation: Operation, params: Struct) -> None:
     from rollcall.cli.answering import ask
 
-    ask(caller, operation, params, {"token": click.get_current_context().meta[_DRAWN]})
-    click.echo("note: it is shown this once; put it into a file that only its user may read", err=True)
+    drawn, to = click.get_current_context().meta[_DRAWN]
+    try:
+        ask(caller, operation, params, {} if to else {"token": drawn})
+    except Failed:
+        if to is not None:
+            to.unlink()
+        raise
+    if to is None:
+        click.echo("note: it is shown this once; --to FILE would have kept it out of sight", err=True)
 
 
 EXTRAS: Final = {

@@ -22,6 +22,7 @@ class Listening(Struct, frozen=True, kw_only=True):
     certificate: Path | None = None
     key: Path | None = None
     names: tuple[str, ...] = ()  # under which it may be asked, beside those of this machine
+    proxies: tuple[str, ...] = ()  # addresses of those whose word on the caller's address counts
     per_minute: int = 6_000  # requests of one caller
     fixed: str = ""  # digest of the one token that stands in the configuration; "": there is none
 

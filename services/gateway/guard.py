@@ -17,7 +17,7 @@ from contracts.errors import (
     RollcallError,
     UnauthorizedError,
 )
-from services.gateway import problems, rates
+from services.gateway import Listening, problems, rates
 from services.gateway.identity import Doorkeeper
 from services.gateway.rates import FAILURES, PER_ADDRESS, Left, Rates
 
@@ -39,12 +39,13 @@ class Guard:
     Who asks stands in the state of the scope, under `CALLER`.
     """
 
-    def __init__(self, app: App, keeper: Doorkeeper, hosts: tuple[str, ...], rates: Rates) -> None:
-        """Keep under which names this may be asked, beside those of this machine, and how often."""
+    def __init__(self, app: App, keeper: Doorkeeper, listening: Listening) -> None:
+        """Keep under which names this may be asked, beside those of this machine, by whom, and how often."""
         self._app = app
         self._keeper = keeper
-        self._hosts = LOCAL | {host.lower() for host in hosts}
-        self._callers = rates
+        self._hosts = LOCAL | {host.lower() for host in listening.names}
+        self._proxies = frozenset(listening.proxies)
+        self._callers = rates = Rates(listening.per_minute)
         self._addresses = Rates(rates.limit * PER_ADDRESS)
         self._failures = Rates(FAILURES)
 
@@ -73,7 +74,7 @@ class Guard:
     async def _admitted(self, scope: Scope, headers: dict[str, str], send: Send) -> Send:
         """Say who it is, and return how it is answered: with what is left to it."""
         now = anyio.current_time()
-        address = str((scope.get("client") or ("",))[0])
+        address = self._address(scope, headers)
         everybody = self._addresses.take(address, now)
         if not everybody.allowed:
             raise TooManyError(everybody)
@@ -96,6 +97,12 @@ class Guard:
             await send(message)
 
         return answer
+
+    def _address(self, scope: Scope, headers: dict[str, str]) -> str:
+        """Return whose requests are counted: a proxy that we know says it, behind what it was told."""
+        peer = str((scope.get("client") or ("",))[0])
+        said = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return said if said and peer in self._proxies else peer
 
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse a foreign name: it is how a page elsewhere reaches a server on this machine."""

@@ -18,7 +18,6 @@ from services.gateway.door import Door
 from services.gateway.events import Hub
 from services.gateway.guard import App, Guard
 from services.gateway.identity import Doorkeeper
-from services.gateway.rates import Rates
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +43,7 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     hub = Hub(context, stop)
     door = Door(Desk(context, gateway.reads), keeper, hub, stop)
     asgi = cast("App", app(door))  # Litestar names its types otherwise
-    guarded = Guard(asgi, keeper, gateway.listening.names, Rates(gateway.listening.per_minute))
+    guarded = Guard(asgi, keeper, gateway.listening)
     listening = await _bound(gateway.listening, stop)
     if listening is None:
         return
@@ -71,7 +70,7 @@ def _config(guarded: Guard, listening: Listening) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         date_header=True,
-        proxy_headers=False,  # who stands before us cannot be told from who says so
+        proxy_headers=False,  # whose word counts, the guard knows
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=END_S,
         ssl_certfile=listening.certificate,

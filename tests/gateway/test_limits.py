@@ -202,3 +202,18 @@ async def test_a_wait_ends_with_its_time_and_without_a_bus(web: Web) -> None:
 )
 def test_how_long_one_may_wait(prefer: str, expected: float) -> None:
     assert waiting.preferred(prefer) == expected
+
+
+@pytest.mark.parametrize(("proxies", "code"), [((), 429), (("127.0.0.1",), 401)])
+async def test_a_known_proxy_says_whose_failures_count(
+    tmp_path: Path, proxies: tuple[str, ...], code: int
+) -> None:
+    """One caller's wrong tokens are not another's; what a caller claims itself counts for nothing."""
+    listening = Listening(fixed=tokens.digest(FIXED), proxies=proxies)
+    async with open_web(tmp_path, listening) as web:
+        stranger = await web.client("wrong")
+        claims = [{"x-forwarded-for": f"192.0.2.{n}, 198.51.100.1"} for n in range(FAILURES + 1)]
+        answers = [await stranger.get("/tasks", headers=claim) for claim in claims]
+        assert answers[-1].status_code == 429
+        other = await stranger.get("/tasks", headers={"x-forwarded-for": "198.51.100.2"})
+        assert other.status_code == code

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -173,3 +173,28 @@ async def test_the_command_line_draws_a_token_and_shows_it_once(
     listed = await anyio.to_thread.run_sync(lambda: CliRunner().invoke(root, ["token", "ls"]))
     assert drawn not in listed.output
     assert tokens.prefix(drawn) in listed.output
+
+
+async def test_a_token_can_be_kept_in_a_file_and_is_shown_nowhere(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NATS_URL", web.world.nats.url)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "token"
+    words = ["token", "create", "ci", "--scope", "read-only", "--to", str(file)]
+
+    async def create() -> Result:
+        return await anyio.to_thread.run_sync(lambda: CliRunner().invoke(root, words))
+
+    made = await create()
+    drawn = file.read_text("utf-8").strip()
+    assert made.exit_code == 0, made.output
+    assert drawn not in made.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (await (await web.client(drawn)).get("/tasks")).status_code == 200
+    again = await create()
+    assert (again.exit_code, file.read_text("utf-8").strip()) == (2, drawn)  # nothing is overwritten
+    file.unlink()
+    refused = await create()  # the name was used once
+    assert refused.exit_code == 5, refused.output
+    assert not file.exists()
