@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JS := examples/js/node_modules/.package-lock.json
+# What the tests need of the system: program=package of Debian.
+SYSTEM := chromium=chromium nginx=nginx-light curl=curl openssl=openssl
 GOAL := 95# per cent of lines and branches; the domain must reach 100
 
 # node, npm and nats-server are those of the environment, whatever the machine has.
@@ -15,7 +17,7 @@ export NODE_USE_SYSTEM_CA := 1# npm trusts whom the machine trusts
 # Say nothing when all is well, everything when it is not.
 quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
 
-.PHONY: help demo up down test chaos simulate mutants explore check lint types imports verify generate bench fmt lock clean
+.PHONY: help demo up down test system chaos simulate mutants explore check lint types imports verify generate bench fmt lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
@@ -30,12 +32,20 @@ up: $(READY) ## Start the bus and all services
 down: $(READY) ## Stop them
 	@$(BIN)/rollcall down
 
-test: $(READY) $(JS) ## Run the tests in parallel, and hold the coverage goals
+test: $(READY) $(JS) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n auto --ignore=tests/system --cov --cov-report= --durations=5 --durations-min=2
 	@$(BIN)/pytest -q -n auto tests/system --durations=3 --durations-min=5 # kill -9 is not to be measured
 	@$(call quiet, $(BIN)/coverage report --fail-under=$(GOAL))
 	@$(call quiet, $(BIN)/coverage report --fail-under=100 --include='domain/*')
+
+system: ## Install what the tests need of Debian, where that may be done; else say what it is
+	@missing=; for each in $(SYSTEM); do \
+		PATH="$$PATH:/usr/sbin" command -v "$${each%=*}" >/dev/null || missing="$$missing $${each#*=}"; done; \
+	[ -z "$$missing" ] && exit; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The tests need more programs. Install them, then run make again: sudo apt-get install -y$$missing" >&2; exit 1; fi; \
+	$(call quiet, apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing)
 
 KILLS = 300
 chaos: $(READY) ## Kill, stop and fill real processes under load, and judge; KILLS=300, SEED=… replays a plan
