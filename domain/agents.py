@@ -13,12 +13,14 @@ from contracts.records import OPEN_STATUSES, Agent
 from contracts.views import AgentView, AssignmentView
 from contracts.views import view as shown_as
 from contracts.work import Changes, View
+from domain.addresses import Reach, place
 from domain.draft import Draft
 from domain.processes import BACK, UNSAID
 from domain.projection import flags, project, put_agent, status4, status6
 from domain.timers import Timers
 
 MAIN_CAPACITY = 10
+STRANGERS = Reach()
 
 
 def add(
@@ -29,8 +31,10 @@ def add(
     actor: str,
     timers: Timers,
     cause: str | None = None,
+    reach: Reach = STRANGERS,
 ) -> Changes:
     """Register an agent."""
+    _refuse_address(params.endpoint_url, reach)
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
     if params.name.lower() == subjects.CANARY:
         raise InvalidError("this name is Rollcall's own", fields={"name": "is reserved"})
@@ -62,15 +66,26 @@ def add(
 
 
 def set_agent(
-    view: View, now: int, params: SetParams, *, actor: str, timers: Timers, cause: str | None = None
+    view: View,
+    now: int,
+    params: SetParams,
+    *,
+    actor: str,
+    timers: Timers,
+    cause: str | None = None,
+    reach: Reach = STRANGERS,
 ) -> Changes:
     """Change an agent; what it holds stays with it."""
+    if not isinstance(params.endpoint_url, UnsetType):
+        _refuse_address(params.endpoint_url, reach)
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
     agent = draft.agent(params.name)
     names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
     if not isinstance(params.timeout_minutes, UnsetType):
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us
+    if not isinstance(params.endpoint_url, UnsetType):
+        changes["endpoint_url"] = params.endpoint_url or None
     if changes.get("beats") == "none" or changes.get("active") is False:
         changes |= {"silent_at": None, **BACK}
     if changes.get("active") is False:
@@ -87,6 +102,12 @@ def set_agent(
     draft.fact(after, "changed", fields=sorted(changes))
     draft.wake("assigner")
     return draft.changes(AgentRef(id=agent.id, name=agent.name))
+
+
+def _refuse_address(url: str | None, reach: Reach) -> None:
+    """Refuse an address to which no ping may be sent; what its name stands for is asked at each ping."""
+    if url:
+        place(url, reach)
 
 
 def listed(rows: Sequence[Agent]) -> ListResult:

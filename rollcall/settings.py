@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from domain.addresses import PORTS
 from domain.timers import Timers as Clocks
 from rollcall.settings_values import (
     SERVICES,
@@ -17,6 +18,8 @@ from rollcall.settings_values import (
     Name,
     Names,
     NatsUrl,
+    Networks,
+    Ports,
     Rate,
     Root,
     StoreUrl,
@@ -217,6 +220,16 @@ class Http(Struct, frozen=True, kw_only=True):
         return self.host in {"127.0.0.1", "::1", "localhost"}
 
 
+class Webhooks(Struct, frozen=True, kw_only=True, rename=_plain):
+    """Pings to agents that are told over HTTP."""
+
+    allow: Annotated[
+        Networks, Meta(description="Networks of one's own that they may be in, beside all that is public.")
+    ] = ()
+    http: Annotated[bool, Meta(description="Whether http is allowed too: what is sent can be read.")] = False
+    ports: Annotated[Ports, Meta(description="The ports that they may listen on.")] = PORTS
+
+
 class Log(Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
@@ -255,6 +268,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     watch: Watch = Watch()
     retention: Retention = Retention()
     http: Http = Http()
+    webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
     @property

@@ -6,7 +6,17 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from msgspec.inspect import Field, IntType, LiteralType, Metadata, StructType, Type, UnionType, type_info
+from msgspec.inspect import (
+    BoolType,
+    Field,
+    IntType,
+    LiteralType,
+    Metadata,
+    StructType,
+    Type,
+    UnionType,
+    type_info,
+)
 
 from rollcall.settings import Settings
 from rollcall.settings_values import format_duration
@@ -37,7 +47,7 @@ def text(key: Key, value: Any) -> str:
         case "durations":
             return ", ".join(map(format_duration, value))
         case "names":
-            return ", ".join(value)
+            return ", ".join(map(str, value))
         case "secret":
             return hidden(value)
         case _:
@@ -95,6 +105,8 @@ def _form(kind: Type) -> str:
     match kind:
         case LiteralType(values=values):
             return "one of " + ", ".join(map(str, sorted(values, key=str)))
+        case BoolType():
+            return "true or false"
         case IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}"
         case _:

@@ -110,5 +110,13 @@ HttpToken = Annotated[
         extra={"form": "at least 16 letters, digits and signs, without spaces", "kind": "secret"},
     ),
 ]
+Networks = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?\Z")], ...],
+    Meta(max_length=64, extra={"form": "a list of networks such as 10.0.0.0/8", "kind": "names"}),
+]
+Ports = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=65_535)], ...],
+    Meta(min_length=1, max_length=64, extra={"form": "a list of numbers from 1 to 65535", "kind": "names"}),
+]
 Factor = Annotated[float, Meta(gt=0, le=1_000, extra={"form": "a number above 0, at most 1000"})]
 Rate = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -18,7 +18,7 @@ from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
-from rollcall.wiring import check_http, runtime
+from rollcall.wiring import check_http, reach, runtime
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,9 @@ DOWN_S = 25.0
 def up(settings: Settings) -> int:
     """Run the bus and all services until SIGTERM or SIGINT; return the exit code.
 
-    Raises ConfigError where the gateway may not listen.
+    Raises ConfigError where the gateway may not listen, or webhooks.allow is wrong.
     """
+    reach(settings)
     check_http(settings)
     return anyio.run(_up, settings)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from ipaddress import ip_network
 
 from bus import streams
 from bus.actor import Ports, Runtime
@@ -16,6 +17,7 @@ from bus.nats import NatsBus
 from bus.service import Service
 from contracts import tokens
 from contracts.work import Stamp
+from domain.addresses import Reach
 from domain.timers import Timers
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
@@ -78,12 +80,23 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "assigner": lambda: Assigner(timers=clocks),
         "pinger": lambda: Pinger(timers=clocks, pings_per_second=settings.limits.pings_per_second),
         "escalator": lambda: Escalator(timers=clocks, steps_per_second=settings.limits.steps_per_second),
-        "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected),
+        "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected, reach=reach(settings)),
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
         "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]
+
+
+def reach(settings: Settings) -> Reach:
+    """Return where webhooks may go; raises ConfigError for what is no network."""
+    said = settings.webhooks
+    for text in said.allow:
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise ConfigError(f"webhooks.allow: {error}") from error
+    return Reach(allow=said.allow, http=said.http, ports=said.ports)
 
 
 def gateway(settings: Settings) -> Gateway:

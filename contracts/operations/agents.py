@@ -10,7 +10,20 @@ from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
 
 Capacity = Annotated[int, Meta(ge=0, le=10_000)]
-EndpointUrl = Annotated[str, Meta(max_length=2000, pattern=r"^https?://")]
+EndpointUrl = Annotated[
+    str,
+    Meta(
+        max_length=2_000, pattern=r"^https?://", description="an address such as https://agent.example/hooks"
+    ),
+]
+NewEndpointUrl = Annotated[
+    str,
+    Meta(
+        max_length=2_000,
+        pattern=r"^(https?://.*)?$",
+        description='an address such as https://agent.example/hooks, or "" for none',
+    ),
+]
 
 
 class AddParams(Params, frozen=True, kw_only=True):
@@ -69,6 +82,7 @@ class SetParams(Params, frozen=True, kw_only=True):
     active: bool | UnsetType = UNSET
     quarantined: bool | UnsetType = UNSET
     assignable_by: Givers | UnsetType = UNSET
+    endpoint_url: NewEndpointUrl | UnsetType = UNSET
 
 
 AGENT = Noun("agent", "monitor")

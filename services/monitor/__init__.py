@@ -14,6 +14,7 @@ from contracts.messages import Beat
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
 from domain import agents, brakes, daemons, presence, silence, status
+from domain.addresses import Reach
 from domain.listening import interval_us
 from domain.timers import Timers
 from services.monitor import audit, flags, machines, many, orders, tokens
@@ -26,6 +27,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
 
     timers: Timers
     expected: tuple[str, ...] = ()  # services that should run, here or elsewhere
+    reach: Reach = Reach()
     name: str = "monitor"
     fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
@@ -151,14 +153,18 @@ class Monitor(Struct, frozen=True, kw_only=True):
         params = request.params
         return request.write(
             Needs(agents=(params.name,)),
-            lambda view, now: agents.add(view, now, params, actor=request.actor, timers=self.timers),
+            lambda view, now: agents.add(
+                view, now, params, actor=request.actor, timers=self.timers, reach=self.reach
+            ),
         )
 
     def _set(self, request: Request) -> Unit:
         params = request.params
         return request.write(
             Needs(agents=(params.name,)),
-            lambda view, now: agents.set_agent(view, now, params, actor=request.actor, timers=self.timers),
+            lambda view, now: agents.set_agent(
+                view, now, params, actor=request.actor, timers=self.timers, reach=self.reach
+            ),
         )
 
     def _join(self, request: Request) -> Unit:

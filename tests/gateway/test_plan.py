@@ -21,6 +21,16 @@ async def test_an_agent_is_created_and_listed(web: Web) -> None:
     assert listed["capabilities"] == ["python"]
 
 
+async def test_an_agent_is_not_told_where_it_may_not_be(web: Web) -> None:
+    admin = await web.client()
+    refused = await admin.post(
+        "/agents", json={"name": "spy", "endpoint_url": "https://169.254.169.254/latest"}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert list(refused.json()["fields"]) == ["endpoint_url"]
+    assert (await admin.get("/agents/spy")).status_code == 404
+
+
 async def test_a_task_is_assigned_acknowledged_and_snoozed(web: Web) -> None:
     admin = await web.client()
     await web.world.agent("builder")
