@@ -24,6 +24,7 @@ from contracts.errors import (
 from contracts.operations import Operation
 from contracts.work import Changes, Committed, Needs, StoreFaultError, Unit, View
 from services.gateway import Reads
+from services.gateway.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +42,16 @@ class Desk:
         """Keep the ports."""
         self.context = context
         self._reads = reads
+        self._turns = Turns()
 
     async def ask(self, operation: Operation, who: str, params: Struct, traced: str) -> Committed:
-        """Return the answer or the refusal; `who` is the name that was proved."""
+        """Return the answer or the refusal, when it is its turn; `who` is the name that was proved."""
         build = self._reads.get(operation.name)
-        if build is None:
-            return await self._forward(operation, who, params, traced)
-        return await self.read(build(Request(operation, who, f"{operation.scope}:{who}", params)))
+        actor = f"{operation.scope}:{who}"
+        async with self._turns.turn(actor):
+            if build is None:
+                return await self._forward(operation, who, params, traced)
+            return await self.read(build(Request(operation, who, actor, params)))
 
     async def assignment_of(self, task: int, agent: str) -> int:
         """Return the open assignment that an agent has about a task; raises NotFoundError."""

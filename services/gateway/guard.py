@@ -11,6 +11,7 @@ from msgspec import structs
 from contracts.errors import (
     ForbiddenError,
     InternalError,
+    MalformedError,
     MisdirectedError,
     OverloadedError,
     Problem,
@@ -30,6 +31,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CALLER: Final = "caller"  # under which the scope says who asks
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_ONCE: Final = frozenset({b"host", b"authorization", b"origin", b"sec-fetch-site", b"content-type"})
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
 
 
@@ -55,6 +57,7 @@ class Guard:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
+            _check_once(scope)
             self._check_host(headers)
             self._check_origin(headers)
             path = str(scope["path"])
@@ -115,6 +118,13 @@ class Guard:
         foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
         if foreign or headers.get("sec-fetch-site", "") not in _OWN_SITES:
             raise ForbiddenError("another site may not ask here")
+
+
+def _check_once(scope: Scope) -> None:
+    """Refuse what is said twice: whoever stands before us may have gone by the other one."""
+    said = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(said) > len(set(said)):
+        raise MalformedError("a header that may stand once stands twice")
 
 
 def _name(host: str) -> str:

@@ -13,7 +13,7 @@ from bus.service import Context
 from services.gateway import Gateway, Listening
 from services.gateway.app import app
 from services.gateway.asking import Desk
-from services.gateway.connection import Connection
+from services.gateway.connection import Config, Connection
 from services.gateway.door import Door
 from services.gateway.events import Hub
 from services.gateway.guard import App, Guard
@@ -60,13 +60,14 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     await keeper.note_uses()
 
 
-def _config(guarded: Guard, listening: Listening) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(guarded: Guard, listening: Listening) -> Config:
+    return Config(
         guarded,
         http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what callers do wrong is told to them, and is no news here
         access_log=False,
         server_header=False,
         date_header=True,
