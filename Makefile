@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JS := examples/js/node_modules/.package-lock.json
+PARSER := requirements/js/node_modules/.package-lock.json
 # What the tests need of the system: program=package of Debian.
 SYSTEM := chromium=chromium nginx=nginx-light curl=curl openssl=openssl
 GOAL := 95# per cent of lines and branches; the domain must reach 100
@@ -34,7 +35,7 @@ down: $(READY) ## Stop them
 
 # What runs whole processes, or what others cover: to measure it takes time and tells nothing.
 UNMEASURED := tests/system tests/howto tests/gateway/test_explored.py
-test: $(READY) $(JS) system ## Run the tests in parallel, and hold the coverage goals
+test: $(READY) $(JS) $(PARSER) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n auto $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
 	@$(BIN)/pytest -q -n auto $(UNMEASURED) --durations=3 --durations-min=5
@@ -105,11 +106,12 @@ lock: $(READY) ## Pin the requirements again; UPGRADE=--upgrade takes the newest
 	@$(COMPILE) pyproject.toml --extra embedded --extra fast -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra embedded --extra fast requirements/dev.in \
 		-c requirements/run.txt -c requirements/build.txt -o requirements/dev.txt
-	@cd examples/js && npm install --package-lock-only --omit-lockfile-registry-resolved --loglevel=error \
-		--no-audit --no-fund --no-update-notifier >/dev/null
+	@for place in examples/js requirements/js; do (cd $$place && npm install --package-lock-only \
+		--omit-lockfile-registry-resolved --loglevel=error --no-audit --no-fund --no-update-notifier >/dev/null) \
+		|| exit 1; done
 
 clean: ## Remove all that make has made
-	@rm -rf $(VENV) examples/js/node_modules build dist htmlcov .coverage .coverage.* \
+	@rm -rf $(VENV) examples/js/node_modules requirements/js/node_modules build dist htmlcov .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -129,6 +131,6 @@ $(READY): pyproject.toml requirements/build.txt requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(JS): examples/js/package.json examples/js/package-lock.json | $(READY)
-	@cd examples/js && npm ci --loglevel=error --no-audit --no-fund --no-update-notifier >/dev/null
+$(JS) $(PARSER): %/node_modules/.package-lock.json: %/package.json %/package-lock.json | $(READY)
+	@cd $* && npm ci --loglevel=error --no-audit --no-fund --no-update-notifier >/dev/null
 	@touch $@

@@ -26,6 +26,7 @@ from bus.vitals import Vitals
 from bus.work import Casts, Worker
 from contracts import subjects
 from contracts.codec import instant
+from contracts.operations.registry import told
 from contracts.work import StoreFaultError
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class Runtime:
                 name=endpoint.operation.name.replace(".", "-"),
                 subject=self.subject(endpoint),
                 handler=_accepting(commands, endpoint),
-                metadata={"summary": endpoint.operation.summary},
+                metadata=told(endpoint.operation),
             )
             for endpoint in service.endpoints
         ]

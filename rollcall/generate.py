@@ -12,6 +12,7 @@ import msgspec
 
 from contracts.codec import encode
 from rollcall import (
+    generate_asyncapi,
     generate_cli,
     generate_operations,
     generate_screens,
@@ -36,7 +37,8 @@ def files() -> Iterator[tuple[str, str]]:
     """Yield the path and text of every generated file."""
     for path, page in PAGES.items():
         yield path, page()
-    yield "docs/openapi.json", msgspec.json.format(encode(openapi.document()), indent=1).decode() + "\n"
+    yield "docs/openapi.json", _formatted(openapi.document())
+    yield "docs/asyncapi.json", _formatted(generate_asyncapi.document())
     if find_spec("domain.machines"):
         yield "docs/machines.md", import_module("domain.machines").document()
     for name, text in vectors():
@@ -61,6 +63,10 @@ def write(root: Path) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8", newline="\n")
+
+
+def _formatted(document: Mapping[str, object]) -> str:
+    return msgspec.json.format(encode(document), indent=1).decode() + "\n"
 
 
 def _is(path: Path, text: str) -> bool:

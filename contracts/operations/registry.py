@@ -83,6 +83,17 @@ class Operation(Struct, frozen=True, kw_only=True):
         return self.cli or self.name.replace(".", " ")
 
 
+def told(operation: Operation) -> dict[str, str]:
+    """Return what an endpoint on the bus tells of its operation; its shape is in docs/asyncapi.json."""
+    return {
+        "operation": operation.name,
+        "summary": operation.summary,
+        "scope": operation.scope,
+        "kind": "query" if operation.query else "command",
+        "errors": " ".join(operation.errors),
+    }
+
+
 class Noun(Struct, frozen=True):
     """What a group of operators' operations is about, and which service answers them."""
 

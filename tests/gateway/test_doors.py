@@ -9,7 +9,7 @@ from contracts.errors import all_errors
 from contracts.operations import ALL, Operation
 from contracts.operations.access import ACCESS
 from contracts.operations.registry import API
-from rollcall import generate_operations
+from rollcall import generate_asyncapi, generate_operations
 from rollcall.cli import verbs
 from rollcall.settings import Settings
 from rollcall.wiring import OWNERS, services
@@ -40,6 +40,14 @@ def test_the_fields_are_the_same_at_every_door(operation: Operation) -> None:
     assert at_http == fields(operation)
     page = generate_operations.page().partition(f"## `{operation.name}`\n")[2].partition("\n## ")[0]
     assert {name for name in fields(operation) if f"| `{name}` |" in page} == fields(operation)
+    bus = generate_asyncapi.document()
+    (message,) = bus["channels"][operation.name]["messages"]
+    payload = bus["components"]["messages"][message]["payload"]["$ref"].rpartition("/")[2]
+    tag = {operation.params.__struct_config__.tag_field}
+    assert set(bus["components"]["schemas"][payload].get("properties", {})) - tag == fields(operation)
+    for name, schema in document()["components"]["schemas"].items():
+        if name in bus["components"]["schemas"]:
+            assert schema == bus["components"]["schemas"][name], name
     words = operation.command.split()
     found: Any = verbs.find(words[0])
     command = found.commands[words[1]] if len(words) > 1 else found
@@ -58,6 +66,10 @@ def test_scope_and_refusals_are_the_same_at_every_door(operation: Operation) -> 
     subject = generate_operations.subject(operation)
     who = subject.split(".")[2 if operation.scope == "agent" else -1]
     assert who == f"<{operation.scope}>"
+    bus = generate_asyncapi.document()["operations"][operation.name]
+    assert (bus["x-scope"], bus["x-errors"]) == (operation.scope, list(operation.errors))
+    assert bus["x-roles"] == sorted(ACCESS[operation.name])
+    assert bus["bindings"]["nats"]["queue"] == f"rollcall-{operation.owner}"
 
 
 def test_what_may_be_repeated_is_a_command_everywhere() -> None:

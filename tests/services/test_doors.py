@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from bus.api import Incoming
-from contracts.operations import ALL, owned_by
+from contracts.operations import ALL, owned_by, registry
 from tests.support.world import World
 
 SERVICES = {"assigner", "pinger", "escalator", "monitor", "relay"}
@@ -54,10 +54,10 @@ async def test_info_lists_every_operation_and_how_to_ask(world: World) -> None:
 
 async def test_every_operation_has_an_owner_that_answers(world: World) -> None:
     told = await gathered(world, "$SRV.INFO", len(SERVICES))
-    names = [
-        str(end["name"]) for one in told for end in msgspec.convert(one["endpoints"], list[dict[str, object]])
-    ]
-    assert sorted(names) == sorted(operation.name.replace(".", "-") for operation in ALL)
+    ends = [end for one in told for end in msgspec.convert(one["endpoints"], list[dict[str, object]])]
+    assert len(ends) == len(ALL)
+    listed = {end["name"]: end["metadata"] for end in ends}
+    assert listed == {operation.name.replace(".", "-"): registry.told(operation) for operation in ALL}
 
 
 async def test_stats_count_requests_and_errors(world: World) -> None:
