@@ -147,6 +147,12 @@ class NobodyEligibleError(ConflictError):
     code = "nobody_eligible"
 
 
+class UnfinishedError(ConflictError):
+    """Something that is required of the task is still open."""
+
+    code = "unfinished"
+
+
 class FrozenError(ConflictError):
     """Nothing new is offered while the fleet is frozen."""
 

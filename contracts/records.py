@@ -134,6 +134,7 @@ class Task(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     created_at: int
     updated_at: int
     version: int = 0
+    unfinished: tuple[str, ...] = ()  # by name: what is required of its plan, and open
 
 
 class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):

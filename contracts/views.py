@@ -97,6 +97,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     last_ack_at: datetime | None
     unassigned_since: datetime | None
     alarmed: bool
+    unfinished: tuple[str, ...]  # what of its phases and todos keeps it from being completed
     created_at: datetime
     updated_at: datetime
 
@@ -169,8 +170,45 @@ class PingView(Struct, frozen=True, kw_only=True):
     published_at: datetime | None
 
 
+class TodoView(Struct, frozen=True, kw_only=True):
+    """One thing on a task's checklist."""
+
+    id: int
+    task_id: int
+    phase_id: int | None
+    position: int
+    text: str
+    required: bool  # the task is not completed before it is done
+    done: bool
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+    version: int
+
+
+class PhaseView(Struct, frozen=True, kw_only=True):
+    """One stretch of a task's way."""
+
+    id: int
+    task_id: int
+    position: int
+    name: str
+    status: str
+    required: bool  # the task is not completed before it is done or skipped
+    prompt: str
+    done_definitions: str
+    expected_outputs: str
+    next_steps_guide: str
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    updated_by: str
+    version: int
+
+
 class TaskDetail(Struct, frozen=True, kw_only=True):
-    """A task with its assignments (newest first), comments, escalation steps and pings."""
+    """A task with its assignments (newest first), comments, escalation steps, pings, phases and todos."""
 
     task: TaskView
     depends_on: tuple[int, ...]
@@ -178,6 +216,8 @@ class TaskDetail(Struct, frozen=True, kw_only=True):
     comments: tuple[CommentView, ...]
     steps: tuple[EscalationStepView, ...]
     pings: tuple[PingView, ...] = ()
+    phases: tuple[PhaseView, ...] = ()
+    todos: tuple[TodoView, ...] = ()
 
 
 class Lease(Struct, frozen=True, kw_only=True):

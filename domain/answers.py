@@ -18,6 +18,7 @@ from contracts.work import Changes, View
 from domain import assignment, ending
 from domain.draft import Draft
 from domain.leases import OWN_ENDS, able_giver, put_assignment, return_to_giver, state_end
+from domain.plans import refuse_unfinished
 from domain.timers import Timers
 from domain.waits import spread
 from domain.wording import because, misspelt, moment
@@ -49,6 +50,8 @@ def answer(
     # what is on record already is not undone by an older word that came later
     at = min(max(at, row.assigned_at, row.accepted_at or 0, row.progressed_at or 0), now)
     after = assignment.apply(row, what, at, timers)
+    if isinstance(what, Complete):
+        refuse_unfinished(draft.task(row.task_id))
     if isinstance(what, Wait) and what.on == "rate_limit":
         after = assignment.settle(spread(after, at, view.draw(), timers))
     changed = after != row

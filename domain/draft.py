@@ -22,7 +22,7 @@ from contracts.records import (
     StepRow,
     Task,
 )
-from contracts.work import Cast, Changes, Fact, Post, View
+from contracts.work import Cast, Changes, Fact, Post, Row, View
 from domain.timers import SECOND_US, Timers
 
 Record = Agent | Task | Assignment | Escalation | Policy | Machine | Brake
@@ -52,6 +52,7 @@ class Draft:
         self._pings: list[PingRow] = []
         self._comments: list[Comment] = []
         self._notices: list[NoticeRow] = []
+        self._rows: list[Row] = []
         self._dependencies: list[tuple[int, int]] = []
         self._facts: list[Fact] = []
         self._posts: dict[str, Post] = {}
@@ -188,6 +189,10 @@ class Draft:
         self._notices.append(row)
         self._casts.append(Cast(subject=subjects.notice(agent, assignment_id), body=encode(said)))
 
+    def row(self, row: Row) -> None:
+        """Write a row that nobody keeps in memory, by its own query."""
+        self._rows.append(row)
+
     def step(self, row: StepRow) -> None:
         """Record what became of a policy step."""
         self._steps.append(row)
@@ -243,6 +248,7 @@ class Draft:
             pings=tuple(self._pings),
             comments=tuple(self._comments),
             notices=tuple(self._notices),
+            rows=tuple(self._rows),
             dependencies=tuple(self._dependencies),
             facts=tuple(self._facts),
             posts=tuple(self._posts.values()),

@@ -20,7 +20,7 @@ from contracts.records import (
 from contracts.work import Lookup, Needs
 from store.working_set import WorkingSet
 
-DRAWN = frozenset({"assignments", "tasks", "agents", "escalations", "machines", "brakes"})
+DRAWN = frozenset({"assignments", "tasks", "agents", "escalations", "machines", "brakes", "todos", "phases"})
 
 
 class Rng(Protocol):

@@ -8,6 +8,7 @@ from contracts.operations import (
     flags,
     machines,
     orders,
+    plans,
     policies,
     presence,
     system,
@@ -19,6 +20,7 @@ from contracts.operations.registry import Operation
 ALL: tuple[Operation, ...] = (
     *answers.OPERATIONS,
     *tasks.OPERATIONS,
+    *plans.OPERATIONS,
     *agents.OPERATIONS,
     *flags.OPERATIONS,
     *machines.OPERATIONS,

@@ -36,6 +36,10 @@ _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
         "ended_at",
         "attempt",
     ),
+    "todos": ("id", "position", "done", "required", "phase_id", "text", "updated_by"),
+    "phases": ("id", "position", "status", "required", "name", "updated_by"),
+    "todo.ls": ("id", "position", "done", "required", "phase_id", "text", "updated_by"),
+    "phase.ls": ("id", "position", "status", "required", "name", "updated_by"),
     "leases": ("assignment", "task", "status", "title", "accept_by", "progress_by", "snooze_until"),
 }
 

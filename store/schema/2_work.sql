@@ -31,7 +31,8 @@ CREATE TABLE tasks (
     last_ack_at     BIGINT,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
-    version         BIGINT NOT NULL CHECK (version > 0)
+    version         BIGINT NOT NULL CHECK (version > 0),
+    unfinished      TEXT NOT NULL DEFAULT '[]'
 );
 
 -- The order of assigning stands behind the instant, so that what is due is sorted without touching the table.

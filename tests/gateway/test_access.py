@@ -11,7 +11,7 @@ from contracts.operations.registry import API, Route
 from contracts.tokens import ROLES, Role
 from tests.gateway.web import Web
 
-WORDS: dict[str, Any] = {"note": "half way", "on": "human", "session": "s2", "minutes": 5}
+WORDS: dict[str, Any] = {"note": "half way", "on": "human", "session": "s2", "minutes": 5, "text": "said"}
 
 
 OPEN = [operation for operation in ALL if operation.scope != "machine"]  # a daemon speaks on the bus alone
@@ -19,7 +19,7 @@ OPEN = [operation for operation in ALL if operation.scope != "machine"]  # a dae
 
 def path(route: Route, agent: str = "ann") -> str:
     """Return a path of the route: of things that may not be there, which matters only later."""
-    names = {"agent": agent, "name": "nobody", "task": "999", "seq": "999"}
+    names = {"agent": agent, "name": "nobody", "task": "999", "seq": "999", "todo": "999", "phase": "999"}
     return route.path.format_map(names)
 
 

@@ -67,6 +67,18 @@ PLANS = {
         "SEARCH audit USING INDEX audit_aggregate (aggregate=? AND aggregate_id=? AND seq>?)",
     ],
     "task_comments": ["SEARCH comments USING INDEX comments_task (task_id=?)"],
+    "task_todos": ["SEARCH todos USING INDEX todos_task (task_id=?)"],
+    "task_phases": ["SEARCH phases USING INDEX phases_task (task_id=?)"],
+    "assignment_todos": [
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH t USING INDEX todos_task (task_id=?)",
+    ],
+    "assignment_phases": [
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH p USING INDEX phases_task (task_id=?)",
+    ],
+    "update_todo": ["SEARCH todos USING INTEGER PRIMARY KEY"],
+    "update_phase": ["SEARCH phases USING INTEGER PRIMARY KEY"],
     "task_steps": [
         "SEARCH a USING COVERING INDEX assignments_task",
         "SEARCH s USING INDEX sqlite_autoindex_escalation_steps",

@@ -1,4 +1,4 @@
-"""Assigner: tasks and their life, and who gets them."""
+"""Assigner: tasks and their life, what they are made of, and who gets them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,12 @@ from msgspec import Struct, structs
 
 from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
-from contracts.views import PingView, TaskDetail
+from contracts.views import PhaseView, PingView, TaskDetail, TodoView
 from contracts.views import view as view_of
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, flags, tasks
 from domain.timers import Timers
+from services.assigner import plans
 
 ASSIGN_MAX = 200
 OPENINGS_MAX = 20  # what is behind these is tried again soon enough by its own instant
@@ -42,6 +43,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
             "task.reopen": self._on_task(tasks.reopen),
             "task.comment": self._on_task(tasks.comment),
             "assignment.handoff": self._handoff,
+            **plans.units(self.timers),
             "fleet.freeze": self._on_fleet(flags.freeze),
             "fleet.thaw": self._on_fleet(flags.thaw),
         }
@@ -179,12 +181,18 @@ def _show(request: Request) -> Unit:
         for query in ("task_assignments", "task_comments", "task_steps", "task_dependencies")
     )
     pings = Lookup(query="task_pings", params=named)
+    phases, todos = plans.lookups("task", "task_id", task)
 
     def answer(view: View, _now: int) -> TaskDetail:
         detail = tasks.shown(view, task, *(view.rows[part] for part in parts))
-        return structs.replace(detail, pings=tuple(view_of(row, PingView) for row in view.rows[pings]))
+        return structs.replace(
+            detail,
+            pings=tuple(view_of(row, PingView) for row in view.rows[pings]),
+            phases=tuple(view_of(row, PhaseView) for row in view.rows[phases]),
+            todos=tuple(view_of(row, TodoView) for row in view.rows[todos]),
+        )
 
-    return request.read(Needs(tasks=(task,), lookups=(*parts, pings)), answer)
+    return request.read(Needs(tasks=(task,), lookups=(*parts, pings, phases, todos)), answer)
 
 
 def _history(request: Request) -> Unit:
