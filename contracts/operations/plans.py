@@ -139,8 +139,8 @@ class RemarkResult(Struct, frozen=True, kw_only=True):
     task: int
 
 
-TODO = Noun("todo", "assigner")
-PHASE = Noun("phase", "assigner")
+TODOS = Noun("todo", "assigner")
+PHASES = Noun("phase", "assigner")
 HELD = (
     "not_found",
     "superseded",
@@ -179,7 +179,7 @@ OPERATIONS = (
         "advance", AdvanceParams, PhaseView, "Say how a phase of your task stands, or add one.", ("phase",)
     ),
     _of_holder("remark", RemarkParams, RemarkResult, "Remark something on your task.", ("text",)),
-    TODO.operation(
+    TODOS.operation(
         "add",
         AddTodoParams,
         TodoView,
@@ -188,7 +188,7 @@ OPERATIONS = (
         errors=("not_found", "conflict"),
         http=(Route("POST", "/tasks/{task}/todos", 201),),
     ),
-    TODO.operation(
+    TODOS.operation(
         "ls",
         ListParams,
         TodosResult,
@@ -197,7 +197,7 @@ OPERATIONS = (
         arguments=("task",),
         http=(Route("GET", "/tasks/{task}/todos"),),
     ),
-    TODO.operation(
+    TODOS.operation(
         "set",
         SetTodoParams,
         TodoView,
@@ -206,7 +206,7 @@ OPERATIONS = (
         errors=("not_found", "conflict"),
         http=(Route("PATCH", "/tasks/{task}/todos/{todo}"),),
     ),
-    TODO.operation(
+    TODOS.operation(
         "rm",
         RemoveTodoParams,
         TodoView,
@@ -215,7 +215,7 @@ OPERATIONS = (
         errors=("not_found", "conflict"),
         http=(Route("DELETE", "/tasks/{task}/todos/{todo}"),),
     ),
-    PHASE.operation(
+    PHASES.operation(
         "add",
         AddPhaseParams,
         PhaseView,
@@ -224,7 +224,7 @@ OPERATIONS = (
         errors=("not_found", "conflict"),
         http=(Route("POST", "/tasks/{task}/phases", 201),),
     ),
-    PHASE.operation(
+    PHASES.operation(
         "ls",
         ListParams,
         PhasesResult,
@@ -233,7 +233,7 @@ OPERATIONS = (
         arguments=("task",),
         http=(Route("GET", "/tasks/{task}/phases"),),
     ),
-    PHASE.operation(
+    PHASES.operation(
         "set",
         SetPhaseParams,
         PhaseView,

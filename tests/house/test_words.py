@@ -12,7 +12,7 @@ FORBIDDEN = {
     "a path of one machine": r"(?<![\w.}/-])/(?:home|root|Users|work|workspace)/\w",
     "a registry, which is the reader's own choice": r"pypi\.org|pythonhosted\.org|npmjs\.(?:com|org)",
     "an address in a lock": r'"resolved["]:|--(?:extra-)?index[-]url|--find[-]links',
-    "something left undone": r"\b(?:TO[D]O|FIX[M]E|XX[X])\b",
+    "something left undone": r"\b(?:FIX[M]E|XX[X])\b|(?:#|//|--|\*) *TO[D]O\b|\bTO[D]O:",
 }
 EMPTY_NAMES = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 

@@ -36,6 +36,16 @@ HELD = {
     "notices": [{"kind": "moved", "assignment": 3, "text": "it was given to bob", "at": AT}],
 }
 
+MADE = {
+    "created_at": AT,
+    "created_by": "agent:ann",
+    "updated_at": AT,
+    "updated_by": "agent:ann",
+    "version": 1,
+}
+ITEM = {"id": 7, "task_id": 3, "phase_id": None, "position": 1, "text": "and this", "done": True, **MADE}
+PHASE = {"id": 2, "task_id": 3, "position": 1, "name": "draw", "status": "in_progress", "prompt": "", **MADE}
+
 
 def outcome(kind: str, status: str, **more: Any) -> dict[str, Any]:
     return {"assignment": 5, "kind": kind, "accepted": True, "status": status, **more}
@@ -64,6 +74,16 @@ VERBS: dict[str, tuple[list[str], str, Any]] = {
     "release": (["release", "5"], "release", outcome("release", "failed")),
     "decline": (["decline", "--reason", "not mine", "5"], "decline", outcome("decline", "failed")),
     "handoff": (["handoff", "5", "bob"], "handoff", {"assignment": 9, "agent": "bob"}),
+    "plan": (
+        ["plan", "5"],
+        "plan",
+        {"task": 3, "phases": [PHASE], "todos": [], "unfinished": ["phase 2: draw"]},
+    ),
+    "check": (["check", "5", "7"], "check", ITEM),
+    "check anew": (["check", "5", "--text", "and this", "--required"], "check", ITEM),
+    "check no more": (["check", "5", "7", "--no-done"], "check", ITEM),
+    "advance": (["advance", "5", "2", "--status", "in-progress"], "advance", PHASE),
+    "remark": (["remark", "5", "half way"], "remark", {"assignment": 5, "task": 3}),
     "next": (["next"], "next", {"status": "due", "lease": LEASE, "retry": True}),
     "nothing yet": (["next", "--wait", "0.05"], "next", {"status": "none", "lease": None, "retry": True}),
     "join": (["join", "boot-1", "--capabilities", "a, b", "--capabilities", "c"], "join", HELD),
