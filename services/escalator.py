@@ -5,7 +5,7 @@ from msgspec import Struct
 from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
-from domain import escalation, policies
+from domain import escalation, lists, policies
 from domain.timers import Timers
 
 POLICIES = Lookup(query="list_policies")
@@ -24,12 +24,14 @@ class Escalator(Struct, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The policies."""
+        """The policies, and what came of them."""
         return (
             Endpoint(operation=BY_NAME["policy.ls"], unit=_list),
             Endpoint(operation=BY_NAME["policy.show"], unit=_show),
             Endpoint(operation=BY_NAME["policy.set"], unit=_set),
             Endpoint(operation=BY_NAME["policy.try"], unit=self._try),
+            Endpoint(operation=BY_NAME["escalation.ls"], unit=_list_escalations),
+            Endpoint(operation=BY_NAME["escalation.show"], unit=_show_escalation),
         )
 
     @property
@@ -75,4 +77,24 @@ def _set(request: Request) -> Unit:
     return request.write(
         Needs(policies=(params.name,)),
         lambda view, now: policies.set_policy(view, now, params, actor=request.actor),
+    )
+
+
+def _list_escalations(request: Request) -> Unit:
+    params = request.params
+    asked = (("all", params.all), ("after", params.after), ("limit", params.limit))
+    rows = Lookup(query="list_escalations", params=asked)
+    return request.read(
+        Needs(lookups=(rows,)), lambda view, _: lists.escalations(view.rows[rows], params.limit)
+    )
+
+
+def _show_escalation(request: Request) -> Unit:
+    number = request.params.escalation
+    named = (("id", number),)
+    row = Lookup(query="escalation_numbered", params=named)
+    steps = Lookup(query="escalation_steps", params=named)
+    return request.read(
+        Needs(lookups=(row, steps)),
+        lambda view, _: lists.escalation(number, view.rows[row], view.rows[steps]),
     )

@@ -19,9 +19,13 @@ from rollcall.shell import sessions
 
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
+    "assignment": "Assignments: who promised what.",
     "audit": "The audit: what was changed, by whom and why.",
+    "comment": "Comments: what was said about tasks.",
     "dlq": "Dead letters: what could not be handled.",
+    "escalation": "Escalations: what came of silence.",
     "machine": "Machines: whose daemons speak for the processes of agents.",
+    "notice": "Notices: what agents were told without asking.",
     "phase": "Phases: the stretches of a task's way.",
     "policy": "Escalation policies: what happens when nobody answers.",
     "presence": "Presence of many: what holds deaths back.",

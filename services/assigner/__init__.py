@@ -12,7 +12,7 @@ from contracts.views import view as view_of
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, flags, tasks
 from domain.timers import Timers
-from services.assigner import plans
+from services.assigner import lists, plans
 
 ASSIGN_MAX = 200
 OPENINGS_MAX = 20  # what is behind these is tried again soon enough by its own instant
@@ -44,6 +44,9 @@ class Assigner(Struct, frozen=True, kw_only=True):
             "task.comment": self._on_task(tasks.comment),
             "assignment.handoff": self._handoff,
             **plans.units(self.timers),
+            "assignment.ls": lists.assignments,
+            "assignment.show": lists.assignment,
+            "comment.ls": lists.comments,
             "fleet.freeze": self._on_fleet(flags.freeze),
             "fleet.thaw": self._on_fleet(flags.thaw),
         }

@@ -59,6 +59,7 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
             Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
             Endpoint(operation=BY_NAME["audit.ls"], unit=audit.listed),
+            Endpoint(operation=BY_NAME["notice.ls"], unit=audit.notices),
             *flags.endpoints(self.timers),
         )
 

@@ -100,6 +100,30 @@ PLANS = {
         "SEARCH tasks USING INDEX tasks_status (status=? AND id>?)",
         "SEARCH tasks USING INDEX tasks_agent (agent=? AND id>?)",
     ],
+    "list_assignments": [
+        "SEARCH assignments USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH a USING INDEX assignments_open (task_id>?)",  # that is: exactly those that are open
+        "SEARCH assignments USING INDEX assignments_agent (agent=? AND rowid>?)",
+    ],
+    "list_comments": [
+        "SEARCH comments USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH comments USING INDEX comments_task (task_id=? AND id>?)",
+    ],
+    "list_notices": [
+        "SEARCH notices USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH notices USING INDEX notices_agent (agent=? AND id>?)",
+    ],
+    "list_escalations": [
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH e USING INDEX escalations_running (id>?)",
+        "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
+    "escalation_numbered": ["SEARCH e USING INTEGER PRIMARY KEY", "SEARCH t USING INTEGER PRIMARY KEY"],
+    "escalation_steps": [
+        "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH a USING INDEX assignments_task (task_id=?)",
+        "SEARCH s USING INDEX sqlite_autoindex_escalation_steps_1 (assignment_id=?)",
+    ],
     "open_assignments": ["SEARCH assignments USING INTEGER PRIMARY KEY (rowid>?)"],
     "assignment_pings": ["SEARCH pings USING INDEX sqlite_autoindex_pings_1 (assignment_id=?)"],
     "due_doubts": [
