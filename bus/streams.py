@@ -50,7 +50,7 @@ class Topology(msgspec.Struct, frozen=True):
     """All streams and consumers under one root."""
 
     root: str
-    streams: Mapping[str, Config]  # by short name: PINGS, ACKS, EVENTS, DLQ
+    streams: Mapping[str, Config]  # by short name: PINGS, ACKS, INTAKE, EVENTS, DLQ
     durables: Sequence[Durable]
 
     def name(self, short: str) -> str:
@@ -79,17 +79,28 @@ def topology(root: str = "rollcall.v1") -> Topology:
     """Return the topology under a root."""
     if not ROOT_PATTERN.fullmatch(root):
         raise TopologyRefused(f"root {root!r}: use lower-case words joined by dots, say rollcall.v1")
-    streams = {"PINGS": pings(root), "ACKS": acks(root), "EVENTS": events(root), "DLQ": dead_letters(root)}
+    streams = {
+        "PINGS": pings(root),
+        "ACKS": acks(root),
+        "INTAKE": intake(root),
+        "EVENTS": events(root),
+        "DLQ": dead_letters(root),
+    }
     for short, config in streams.items():
         config |= {"name": stream_name(root, short), "storage": "file", "metadata": {OWNER: root}}
-    answers = {
-        "durable_name": "answers",
+    durables = (_worked_off(root, "ACKS", "answers"), _worked_off(root, "INTAKE", "intake"))
+    return Topology(root, streams, durables)
+
+
+def _worked_off(root: str, short: str, name: str) -> Durable:
+    config = {
+        "durable_name": name,
         "ack_policy": "explicit",
         "ack_wait": 30 * SECOND,
         "max_ack_pending": 2_000,
-        "max_deliver": -1,  # an answer is never given up: what is poison, the runtime decides
+        "max_deliver": -1,  # a message is never given up: what is poison, the runtime decides
     }
-    return Topology(root, streams, (Durable(stream_name(root, "ACKS"), "answers", answers),))
+    return Durable(stream_name(root, short), name, config)
 
 
 def pings(root: str) -> Config:
@@ -127,6 +138,22 @@ def acks(root: str) -> Config:
         "max_bytes": 2 * GIB,
         "max_msg_size": 64 * KIB,
         "max_consumers": 64,
+        "duplicate_window": HOUR,
+    }
+
+
+def intake(root: str) -> Config:
+    """Return the work queue of what is said; who says too much fills the room of one subject alone."""
+    return {
+        "subjects": [f"{root}.msg.*.*"],
+        "retention": "workqueue",
+        "discard": "new",
+        "discard_new_per_subject": True,
+        "max_msgs_per_subject": 1_000,
+        "max_age": 7 * DAY,
+        "max_bytes": GIB // 4,
+        "max_msg_size": 64 * KIB,
+        "max_consumers": 16,
         "duplicate_window": HOUR,
     }
 

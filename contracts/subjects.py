@@ -51,6 +51,11 @@ def presence_answer(agent: str) -> str:
     return f"answer.{agent}.presence"
 
 
+def intake_answer(sender: str) -> str:
+    """Where it is told what became of what somebody said."""
+    return f"answer.{sender}.intake"
+
+
 def heartbeat(agent: str) -> str:
     """Where an agent beats."""
     return f"hb.{agent}"

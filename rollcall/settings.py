@@ -189,6 +189,21 @@ class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
     audit_us: Annotated[
         Duration, Meta(description="The audit, from which events are refilled; by age alone.")
     ] = 31_536_000_000_000
+    intake_us: Annotated[
+        Duration, Meta(description="What was said in plain words, and what became of it.")
+    ] = 2_592_000_000_000
+
+
+class Intake(Struct, frozen=True, kw_only=True):
+    """What is said in plain words."""
+
+    messages_per_minute: Annotated[
+        Rate, Meta(description="Messages of one sender that are taken in a minute; more are refused.")
+    ] = 60
+    tasks_per_minute: Annotated[
+        Rate, Meta(description="Tasks that are made or changed for one sender in a minute.")
+    ] = 5
+    tasks_per_hour: Annotated[Rate, Meta(description="The same for all senders in an hour.")] = 200
 
 
 class Http(Struct, frozen=True, kw_only=True):
@@ -267,6 +282,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     services: Services = Services()
     watch: Watch = Watch()
     retention: Retention = Retention()
+    intake: Intake = Intake()
     http: Http = Http()
     webhooks: Webhooks = Webhooks()
     log: Log = Log()

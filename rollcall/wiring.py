@@ -16,6 +16,7 @@ from bus.client import Access
 from bus.nats import NatsBus
 from bus.service import Service
 from contracts import tokens
+from contracts.intake import IntakeLimits
 from contracts.work import Stamp
 from domain.addresses import Reach
 from domain.timers import Timers
@@ -28,6 +29,7 @@ from services.assigner import Assigner
 from services.cleanup import Cleanup, Retention
 from services.escalator import Escalator
 from services.gateway import Gateway, Listening
+from services.intake import Intake
 from services.monitor import Monitor
 from services.pinger import Pinger
 from services.relay import Relay
@@ -75,6 +77,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         commands_us=settings.retention.commands_us,
         pings_us=settings.retention.pings_us,
         audit_us=settings.retention.audit_us,
+        intake_us=settings.retention.intake_us,
     )
     makers: dict[str, Callable[[], Service]] = {
         "assigner": lambda: Assigner(timers=clocks),
@@ -83,6 +86,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected, reach=reach(settings)),
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
+        "intake": lambda: Intake(timers=clocks, limits=intake_limits(settings)),
         "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]
@@ -97,6 +101,16 @@ def reach(settings: Settings) -> Reach:
         except ValueError as error:
             raise ConfigError(f"webhooks.allow: {error}") from error
     return Reach(allow=said.allow, http=said.http, ports=said.ports)
+
+
+def intake_limits(settings: Settings) -> IntakeLimits:
+    """Return how much may be said, and made of it."""
+    said = settings.intake
+    return IntakeLimits(
+        said_per_minute=said.messages_per_minute,
+        made_per_minute=said.tasks_per_minute,
+        made_per_hour=said.tasks_per_hour,
+    )
 
 
 def gateway(settings: Settings) -> Gateway:

@@ -18,7 +18,7 @@ from store.view import Life, Rng
 from store.working_set import WorkingSet
 from store.writer import Writer, posts_of
 
-FORGOTTEN: Final = frozenset({"commands", "pings", "audit", "notices", "processes", "holds"})
+FORGOTTEN: Final = frozenset({"commands", "pings", "audit", "intake", "notices", "processes", "holds"})
 AGGREGATES: Final = {
     "assignments": "assignment",
     "tasks": "task",

@@ -20,7 +20,9 @@ from contracts.records import (
 from contracts.work import Lookup, Needs
 from store.working_set import WorkingSet
 
-DRAWN = frozenset({"assignments", "tasks", "agents", "escalations", "machines", "brakes", "todos", "phases"})
+DRAWN = frozenset(
+    {"assignments", "tasks", "agents", "escalations", "machines", "brakes", "todos", "phases", "intake"}
+)
 
 
 class Rng(Protocol):

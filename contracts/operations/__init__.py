@@ -6,6 +6,7 @@ from contracts.operations import (
     audit,
     dead_letters,
     flags,
+    intake,
     lists,
     machines,
     orders,
@@ -31,6 +32,7 @@ ALL: tuple[Operation, ...] = (
     *policies.OPERATIONS,
     *dead_letters.OPERATIONS,
     *tokens.OPERATIONS,
+    *intake.OPERATIONS,
     *audit.OPERATIONS,
     *system.OPERATIONS,
 )

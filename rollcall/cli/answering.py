@@ -17,17 +17,23 @@ from rollcall.shell import sessions
 
 def ask(caller: Caller, operation: Operation, params: Struct, known: Mapping[str, str] | None = None) -> None:
     """Ask, and show the answer, with what is `known` here alone."""
+    data = answer(caller, operation, params)
+    if known:
+        data = msgspec.json.encode(msgspec.json.decode(data) | known)
+    told(caller, operation, params, data)
+
+
+def answer(caller: Caller, operation: Operation, params: Struct) -> bytes:
+    """Ask, and return the answer; raises Refused or Failed."""
     from rollcall.cli import wire
 
     try:
-        data = wire.run(
+        data: bytes = wire.run(
             lambda: wire.exchange(caller.settings, operation, caller.name, params, timeout_s=caller.timeout_s)
         )
     except wire.RefusedError as error:
         raise refused(caller, operation, params, error) from error
-    if known:
-        data = msgspec.json.encode(msgspec.json.decode(data) | known)
-    told(caller, operation, params, data)
+    return data
 
 
 def refused(caller: Caller, operation: Operation, params: Struct, error: Any) -> Refused:

@@ -91,19 +91,24 @@ def _tasks(values: Values, _caller: Caller) -> Values:
 
 def read_tasks(name: str) -> list[Any]:
     """Return the tasks in a file: JSON lines, a JSON list, or a JSON object with `tasks`."""
-    try:
-        with click.open_file(name, "rb") as stream:
-            data = stream.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise Failed(f"{name}: {error.strerror}", USAGE) from error
-    if len(data) > FILE_BYTES_MAX:
-        raise Failed(f"{name}: more than {FILE_BYTES_MAX} bytes: import it in parts", USAGE)
+    data = _read(name)
     try:
         whole = msgspec.json.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return [_task(name, number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip()]
     tasks = array_of(object_of(whole).get("tasks", whole))
     return [_known(f"{name}, task {number}", task) for number, task in enumerate(tasks, 1)]
+
+
+def _read(name: str) -> bytes:
+    try:
+        with click.open_file(name, "rb") as stream:
+            data: bytes = stream.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise Failed(f"{name}: {error.strerror}", USAGE) from error
+    if len(data) > FILE_BYTES_MAX:
+        raise Failed(f"{name}: more than {FILE_BYTES_MAX} bytes: use it in parts", USAGE)
+    return data
 
 
 def _task(name: str, number: int, line: bytes) -> Any:
@@ -169,7 +174,41 @@ def _show_once(caller: Caller, operation: Operation, params: Struct) -> None:
         click.echo("note: it is shown this once; --to FILE would have kept it out of sight", err=True)
 
 
+def _rules_option(own: Parameters) -> Parameters:
+    file = click.Option(
+        ["--rules", "toml"],
+        type=click.Path(allow_dash=True),
+        help="A file of rules, instead of those that count.",
+    )
+    return [*(parameter for parameter in own if parameter.name != "toml"), file]
+
+
+def _rules_file(own: Parameters) -> Parameters:
+    file = click.Argument(["toml"], type=click.Path(allow_dash=True), help="TOML; - reads standard input.")
+    return [file, *(parameter for parameter in own if parameter.name != "toml")]
+
+
+def _rules(values: Values, _caller: Caller) -> Values:
+    if values["toml"] is None:
+        return values
+    return values | {"toml": _read(values["toml"]).decode("utf-8", "replace")}
+
+
+def _show_rules(caller: Caller, operation: Operation, params: Struct) -> None:
+    """Show the rules as they were written: what is printed can be edited, and set again."""
+    from rollcall.cli.answering import answer, told
+
+    data = answer(caller, operation, params)
+    if caller.form == "table":
+        click.echo(msgspec.json.decode(data)["toml"], nl=False)
+    else:
+        told(caller, operation, params, data)
+
+
 EXTRAS: Final = {
+    "intake.try": Extra(parameters=_rules_option, values=_rules),
+    "rule.set": Extra(parameters=_rules_file, values=_rules),
+    "rule.show": Extra(parameters=lambda own: own, run=_show_rules),
     "assignment.snooze": Extra(parameters=_with_until, values=_snooze),
     "assignment.wait": Extra(parameters=_with_for, values=_awaited),
     "agent.join": Extra(parameters=_optional_session),

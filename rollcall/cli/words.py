@@ -16,6 +16,7 @@ HELP: Final = {
     "assignment": "The number of the assignment, as the ping says it.",
     "attempt": "The attempt of the ping that this answers.",
     "beats": "Whether it sends heartbeats.",
+    "channel": "Where it is said: a word, such as general.",
     "capability": "A word that the receiver has to have among its capabilities.",
     "capabilities": "What it can do, or what the task needs: words with commas, or the option again.",
     "capacity": "How many tasks it holds at once.",
@@ -45,6 +46,7 @@ HELP: Final = {
     "on": "What the wait is for.",
     "phase": "The number of the phase.",
     "ping_interval_minutes": "Minutes between pings.",
+    "outcome": "Only what became this: created, updated, ignored, capped or refused.",
     "pings_enabled": "Whether its agent is pinged.",
     "policy": "The escalation policy.",
     "position": "At which place of the list, from 1; else at its end.",
@@ -57,8 +59,10 @@ HELP: Final = {
     "result": "What came out, in your own words.",
     "resume_at": "When the wait will be over, such as 2026-01-31T12:00:00Z or 14:00.",
     "scope": "What a token allows; of a brake: fleet or machine:NAME, and without it all that are on.",
+    "sender": "As if said by this one.",
     "seq": "The number of the dead letter.",
     "session": "Which run of the agent this is; else ROLLCALL_SESSION, else as `rollcall join` left it here.",
+    "sort": "As if said by an agent or an operator.",
     "status": "Only those in this state.",
     "steps": "retry, peer[:capability=WORD], main, notify[:who=NAME]; again for each step, or @FILE.",
     "task": "The number of the task.",
@@ -67,6 +71,8 @@ HELP: Final = {
     "title": "What is to be done, in a few words.",
     "to": "Who should take it; without a name, Rollcall chooses.",
     "todo": "The number of the todo.",
+    "toml": "The rules, as TOML.",
+    "version": "Which version; of rules to be written the one that they replace.",
     "who": "Whom, by name.",
 }
 
@@ -82,6 +88,7 @@ _AFTER: Final = {
     "assignment.check": "rollcall plan {0}   (what is open)",
     "assignment.advance": "rollcall plan {0}   (what is open)",
     "assignment.plan": "rollcall check {0} TODO   (or: rollcall advance {0} PHASE)",
+    "agent.say": "rollcall next",
     "agent.leave": "rollcall join   (when you are back)",
 }
 _OWED: Final = {

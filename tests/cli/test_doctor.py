@@ -18,6 +18,7 @@ from contracts.work import Stamp
 from rollcall.cli.findings import lines
 from rollcall.cli.root import root
 from rollcall.clock import SystemClock
+from rollcall.settings_values import SERVICES
 from store.open import open_store
 from tests.cli.conftest import Bus, Command
 
@@ -136,7 +137,7 @@ async def test_the_version_of_sqlite_counts_when_several_write(
 async def test_nothing_runs_any_more(rollcall: Command, tmp_path: Path) -> None:
     await stamped(tmp_path, "pinger", "monitor", ago_s=300)
     found = await look(rollcall, tmp_path)
-    assert found["services"]["detail"] == "none of the 7 runs; last heard 5 min ago"
+    assert found["services"]["detail"] == f"none of the {len(SERVICES)} runs; last heard 5 min ago"
     assert "running" not in found
 
 

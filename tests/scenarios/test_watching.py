@@ -21,7 +21,7 @@ from tests.support.house import House, all_services
 from tests.support.nats import until
 from tests.support.world import TICK, World, open_world
 
-SIX = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay")
+EACH = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake")
 SEEN_S = 2 + TELL_S
 
 
@@ -41,7 +41,7 @@ class Watcher:
     def __init__(self, world: World, house: House) -> None:
         self.world = world
         self.house = house
-        self.watch = Watch(SIX)
+        self.watch = Watch(EACH)
         self.calls = Calls()
         self.outside = Outside(self.watch, self.calls)  # type: ignore[arg-type] # stands for the caller
 
@@ -92,7 +92,7 @@ def only(names: Sequence[str]) -> Callable[[Timers], list[Service]]:
 async def watched(folder: Path, apart: str) -> AsyncIterator[Watcher]:
     """Run one service in a process of its own, the five others in one that watches."""
     async with open_world(folder, houses=0) as world:
-        for names in ([name for name in SIX if name != apart], [apart]):
+        for names in ([name for name in EACH if name != apart], [apart]):
             world.services = only(names)
             await world.start()
         watcher = Watcher(world, world.houses[0])
@@ -156,7 +156,7 @@ async def test_a_loop_that_stands_still_is_an_alarm_though_its_process_lives(
 async def test_of_two_watchers_each_alarm_comes_once(tmp_path: Path) -> None:
     async with watched(tmp_path, "pinger") as watcher:
         second = Watcher(watcher.world, watcher.world.houses[0])
-        second.watch = Watch(SIX, settling_s=0)
+        second.watch = Watch(EACH, settling_s=0)
         await end(watcher.world, 1)
         for _ in range(9):
             await watcher.second()
@@ -174,7 +174,7 @@ async def test_nobody_is_missed_while_the_house_is_being_started(tmp_path: Path)
         await watcher.seconds(10)
         assert (watcher.alarms(), watcher.calls.count) == ([], 0)
         await watcher.second()
-        assert watcher.alarms() == sorted(set(SIX) - {"monitor"})
+        assert watcher.alarms() == sorted(set(EACH) - {"monitor"})
 
 
 async def test_what_is_late_by_its_own_rule_is_not_behind(world: World) -> None:
@@ -209,15 +209,15 @@ async def test_each_service_says_on_the_bus_how_it_is(world: World) -> None:
     def said() -> list[Any]:
         return [heard.subject for heard in world.on("vital.")]
 
-    await until(lambda: len(said()) >= len(SIX))
-    assert set(said()) >= {f"vital.{name}.house-0" for name in SIX}
+    await until(lambda: len(said()) >= len(EACH))
+    assert set(said()) >= {f"vital.{name}.house-0" for name in EACH}
     raw = next(heard.body for heard in world.on("vital.pinger"))
     assert {loop["name"] for loop in raw["loops"]} == {"pings", "restates", "commands", "answers", "answered"}
     await world.house.tell_the_time()
     stored = world.rows("SELECT vitals FROM processes")[0][0]
-    assert {vital.service for vital in decode(stored, tuple[Vital, ...])} == set(SIX)
+    assert {vital.service for vital in decode(stored, tuple[Vital, ...])} == set(EACH)
     status = await world.operator("system.status")
-    assert {vital.service for vital in status.services} == set(SIX)
+    assert {vital.service for vital in status.services} == set(EACH)
 
 
 async def test_mailbox_depth_counts_what_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

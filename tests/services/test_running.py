@@ -116,7 +116,7 @@ def in_file_alone(world: World) -> int:
 
 
 async def test_each_service_runs_alone(tmp_path: Path) -> None:
-    """All six, each in a process of its own, are one system."""
+    """All of them, each in a process of its own, are one system."""
     names = [service.name for service in all_services_of_one()]
     async with open_world(tmp_path, houses=0) as world:
         for name in names:
@@ -124,7 +124,7 @@ async def test_each_service_runs_alone(tmp_path: Path) -> None:
                 service for service in all_services(timers) if service.name == name
             ]
             await world.start()
-        assert len(world.houses) == 6
+        assert len(world.houses) == len(names)
         task, lease = await world.given("a1")
         await world.writes("a1", "ack", lease)
         await world.forward(minutes=31)

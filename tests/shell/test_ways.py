@@ -91,6 +91,11 @@ VERBS: dict[str, tuple[list[str], str, Any]] = {
     "sync": (["sync"], "sync", HELD),
     "nothing held": (["sync"], "sync", HELD | {"leases": [], "notices": []}),
     "prime": (["prime"], "prime", HELD),
+    "say": (
+        ["say", "the door is broken", "--channel", "office"],
+        "say",
+        {"id": 1, "outcome": "created", "rule": "fixes", "reason": "“broken”", "task": 7},
+    ),
     "primed of nothing": (["prime"], "prime", HELD | {"leases": [], "notices": [], "session": None}),
 }
 

@@ -24,6 +24,7 @@ from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
 from services.escalator import Escalator
+from services.intake import Intake
 from services.monitor import Monitor
 from services.pinger import Pinger
 from services.relay import Relay
@@ -44,6 +45,7 @@ def all_services(timers: Timers) -> list[Service]:
         Monitor(timers=timers),
         Cleanup(),
         Relay(),
+        Intake(timers=timers),
     ]
 
 

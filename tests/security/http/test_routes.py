@@ -16,7 +16,10 @@ from tests.gateway.web import Web
 
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[3] / "docs/openapi.json").read_text("utf-8"))
 ROUTES = [(method.upper(), path) for path, place in DOCUMENT["paths"].items() for method in place]
-RULES = {("PUT", "/api/v1/policies/{name}")}  # what only an admin may change, beside tokens
+RULES = {
+    ("PUT", "/api/v1/policies/{name}"),
+    ("PUT", "/api/v1/rules/text"),
+}  # what only an admin may change, beside tokens
 LOOKS = {"GET", "HEAD"}
 NAMES = {"agent": "ann", "name": "nobody", "task": "999", "seq": "999"}
 DAY_US = 86_400_000_000
