@@ -9,8 +9,10 @@ from msgspec import Struct
 
 from contracts import messages as m
 from contracts.errors import Problem
+from contracts.intake import PlainWords
+from contracts.operations.intake import Became
 
-Stream = Literal["PINGS", "ACKS", "EVENTS", "DLQ"]
+Stream = Literal["PINGS", "ACKS", "INTAKE", "EVENTS", "DLQ"]
 STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
 
 
@@ -56,6 +58,21 @@ CHANNELS: Final[tuple[Channel, ...]] = (
         says="rollcall",
         carries=(Problem,),
         summary="An agent hears that its beat was refused, and why.",
+    ),
+    Channel(
+        name="msg",
+        subject="msg.{sender}.{channel}",
+        says="other",
+        carries=(PlainWords,),
+        summary="Somebody says something in plain words; the text alone, without JSON, will do.",
+        stream="INTAKE",
+    ),
+    Channel(
+        name="answer.intake",
+        subject="answer.{sender}.intake",
+        says="rollcall",
+        carries=(Became, Problem),
+        summary="Whoever said something hears what became of it.",
     ),
     Channel(
         name="notice",

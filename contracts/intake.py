@@ -24,6 +24,12 @@ Said = Annotated[str, Meta(min_length=1, max_length=SAID_CHARS_MAX, pattern=TEXT
 Rules = Annotated[str, Meta(max_length=RULES_BYTES_MAX)]
 
 
+class PlainWords(Struct, frozen=True, kw_only=True):
+    """What somebody says, as JSON."""
+
+    text: Said
+
+
 class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule: what it looks for, and what is done; all that it looks for has to be there."""
 

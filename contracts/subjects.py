@@ -51,6 +51,11 @@ def presence_answer(agent: str) -> str:
     return f"answer.{agent}.presence"
 
 
+def message(sender: str, channel: str) -> str:
+    """Where somebody says something in plain words."""
+    return f"msg.{sender}.{channel}"
+
+
 def intake_answer(sender: str) -> str:
     """Where it is told what became of what somebody said."""
     return f"answer.{sender}.intake"

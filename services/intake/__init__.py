@@ -9,7 +9,7 @@ from bus.service import Chore, Delivery, Duty, Endpoint, Front, Inbox, Listener,
 from contracts import subjects
 from contracts.codec import decode, encode
 from contracts.errors import MalformedError, RollcallError
-from contracts.intake import IntakeLimits, RulebookRow, Said, Sort
+from contracts.intake import IntakeLimits, PlainWords, RulebookRow, Sort
 from contracts.operations import BY_NAME
 from contracts.operations.intake import TryResult
 from contracts.work import Cast, Changes, CommandKey, Committed, Lookup, Needs, Unit, View
@@ -127,22 +127,18 @@ class Intake(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Body(Struct):
-    text: Said
-
-
 def _text(delivery: Delivery) -> str:
     """Return what a message says: JSON with `text`, or the text itself; raises RollcallError."""
     for token in delivery.tokens[1:3]:
         subjects.name(token)
     data = delivery.data.removeprefix(b"\xef\xbb\xbf")
     if data.lstrip()[:1] == b"{":
-        return decode(data, _Body).text
+        return decode(data, PlainWords).text
     try:
         plain = data.decode("utf-8").replace("\r\n", "\n").strip()
     except UnicodeDecodeError as error:
         raise MalformedError("neither JSON nor UTF-8") from error
-    return decode(encode({"text": plain}), _Body).text
+    return decode(encode({"text": plain}), PlainWords).text
 
 
 def _name(token: str) -> str:

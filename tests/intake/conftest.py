@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from bus.api import Outgoing
+from contracts import subjects
 from tests.support.house import ROOT
 from tests.support.world import World, open_world
 
@@ -25,7 +26,7 @@ class Talk:
         """Say it on the stream, and return what its sender is told."""
         self._count += 1
         data = text if isinstance(text, bytes) else msgspec.json.encode({"text": text, **more})
-        item = Outgoing(f"{ROOT}.msg.{who}.{channel}", data, f"said:{self._count}")
+        item = Outgoing(f"{ROOT}.{subjects.message(who, channel)}", data, f"said:{self._count}")
         assert await self.world.bus.publish_batch([item], stream="ROLLCALL_INTAKE") == []
         await self.world.settle()
         return self.told(who)
