@@ -16,7 +16,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 import msgspec
@@ -61,8 +61,22 @@ class ApiError(BusError):
         self.err_code = err_code
 
 
+class Login(Protocol):
+    """Somebody whom the server knows by a signed token (JWT)."""
+
+    def token(self) -> bytes:
+        """Return the token; asked at each connection, so that it may be a fresh one."""
+        ...
+
+    def sign(self, nonce: str) -> bytes:
+        """Return the proof that the token is ours."""
+        ...
+
+
 class Access(msgspec.Struct, frozen=True):
     """How to prove who we are; a URL may carry a user or a token instead."""
+
+    login: Login | None = None
 
     user: str | None = None
     password: str | None = None
@@ -88,6 +102,11 @@ class SafeClient(Client):
     def server_id(self) -> str:
         """The server's name for its present run; "" before it has said so."""
         return str(self._server_info.get("server_id", ""))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the server asks who one is, as far as it has said."""
+        return bool(self._server_info.get("auth_required"))
 
     def post(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Queue a message without waiting; it is dropped where `publish` would raise."""
@@ -297,6 +316,8 @@ async def connect(
             user_credentials=access.credentials_file,
             nkeys_seed=access.nkey_seed_file,
             tls=access.tls,
+            user_jwt_cb=access.login.token if access.login else None,
+            signature_cb=access.login.sign if access.login else None,
         )
         client.on_error.remove(give_up)
         return client

@@ -19,13 +19,14 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import anyio
 import msgspec
 import structlog
 
 from bus.api import BusError
+from bus.private import private
 
 log = structlog.get_logger(__name__)
 
@@ -48,22 +49,61 @@ class FolderBusy(BusError):
     """Another process uses this state folder."""
 
 
+class Security(Protocol):
+    """Whom a server lets in."""
+
+    def config(self) -> list[str]:
+        """Return lines for its configuration; asked at each start."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """Under which name it keeps the streams."""
+        ...
+
+
+class Open:
+    """It lets everybody in, for tests and for what is thrown away."""
+
+    account = "$G"
+
+    def config(self) -> list[str]:
+        """Return nothing: that is how a nats-server is without a word."""
+        return []
+
+
+class Token(Open):
+    """It lets in whoever knows a word."""
+
+    def __init__(self, token: str) -> None:
+        """Know the word, too."""
+        self.token = token
+
+    def config(self) -> list[str]:
+        """Return how it asks for the word."""
+        return [f"authorization {{ token: {quoted(self.token)} }}"]
+
+
 class EmbeddedServer:
     """One nats-server over one state folder; `start` may be called again after an unexpected exit."""
 
-    def __init__(self, folder: Path, *, durability: Durability = "full", token: str | None = None) -> None:
-        """Keep its state in `folder`; whoever knows the `token`, if there is one, may connect."""
+    def __init__(
+        self, folder: Path, *, durability: Durability = "full", security: Security | None = None
+    ) -> None:
+        """Keep its state in `folder`; it lets everybody in unless `security` says whom."""
         self.folder = folder
         self.durability: Durability = durability
-        self._token = token
+        self.security = security or Open()
         self._process: asyncio.subprocess.Process | None = None
         self._lock: int | None = None
         self._port = 0
 
     @property
     def url(self) -> str:
-        """Where it listens, with the token."""
-        return f"nats://{self._token}@{self.address}" if self._token else f"nats://{self.address}"
+        """Where it listens, with the word that it asks for, if it does."""
+        if isinstance(self.security, Token):
+            return f"nats://{self.security.token}@{self.address}"
+        return f"nats://{self.address}"
 
     @property
     def address(self) -> str:
@@ -115,6 +155,7 @@ class EmbeddedServer:
             left.unlink(missing_ok=True)
         rotate(self._file("nats.log"))
         remembered = self._remembered_port()
+        keep_streams(self._file("jetstream") / "jetstream", self.security.account)
         private(self._file("nats.conf"), self._config(remembered or -1))
         with self._file("nats.log").open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -165,9 +206,8 @@ class EmbeddedServer:
             f"jetstream {{ store_dir: {quoted(self._file('jetstream'))}, max_file_store: {STORE_MAX}"
             + (", sync_interval: always" if self.durability == "full" else "")
             + " }",
+            *self.security.config(),
         ]
-        if self._token:
-            lines.append(f"authorization {{ token: {quoted(self._token)} }}")
         return "\n".join([*lines, ""])
 
     def _file(self, name: str) -> Path:
@@ -258,15 +298,16 @@ async def end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(text)
-    draft.replace(path)
+def keep_streams(folder: Path, account: str) -> None:
+    """Let an account have the streams that were kept under another name: so a server is secured, or opened.
+
+    The server keeps each account's streams in a folder of that name; ours has them in one account at a time.
+    """
+    if not folder.is_dir() or (folder / account).exists():
+        return
+    others = [found for found in folder.iterdir() if (found / "streams").is_dir()]
+    if len(others) == 1:
+        others[0].replace(folder / account)
 
 
 def rotate(path: Path) -> None:

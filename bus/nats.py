@@ -70,11 +70,13 @@ class NatsBus:
         *,
         name: str,
         access: Access | None = None,
+        inbox_prefix: str = "_INBOX",
         atomic: bool = False,
         timeout_s: float = 30.0,
     ) -> NatsBus:
         """Connect within `timeout_s` or raise BusUnavailable."""
-        bus = cls(await connect(urls, name=name, access=access, timeout_s=timeout_s), atomic=atomic)
+        client = await connect(urls, name=name, access=access, inbox_prefix=inbox_prefix, timeout_s=timeout_s)
+        bus = cls(client, atomic=atomic)
         await bus.start()
         return bus
 
@@ -86,6 +88,11 @@ class NatsBus:
     def connected(self) -> bool:
         """Whether the connection stands, as far as is known."""
         return self.client.is_connected
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the server asks who one is."""
+        return self.client.guarded
 
     @property
     def server(self) -> str:

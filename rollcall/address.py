@@ -5,8 +5,15 @@ from rollcall.settings import Settings
 
 def bus_url(settings: Settings) -> str | None:
     """Return the address of the bus, or None when nobody has said it."""
-    if settings.nats.url:
-        return settings.nats.url
+    return settings.nats.url or _left(settings)
+
+
+def own_bus(settings: Settings, url: str) -> bool:
+    """Return whether `url` is the bus that `rollcall up` runs over this state folder."""
+    return url == _left(settings)
+
+
+def _left(settings: Settings) -> str | None:
     try:
         return settings.url_file.read_text("utf-8").strip() or None
     except OSError:

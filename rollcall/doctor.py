@@ -18,10 +18,11 @@ from contracts.messages import Vital
 from contracts.operations import BY_NAME
 from contracts.operations.system import Finding, Severity, StatusParams, StatusResult
 from domain import health, status
-from rollcall.address import bus_url
+from rollcall.address import bus_url, own_bus
 from rollcall.clock import SystemClock
+from rollcall.credentials import proof
 from rollcall.settings import Settings
-from rollcall.wiring import access
+from rollcall.watching import OPEN
 from store import backups
 from store.errors import StoreError
 
@@ -102,11 +103,19 @@ def _no_bus() -> tuple[Finding, None]:
 async def _reach(url: str, settings: Settings) -> tuple[Finding, StatusResult | None]:
     """Return how the bus is, and what the monitor says of the house if it answers."""
     try:
-        bus = await NatsBus.open(url, name="rollcall/doctor", access=access(settings), timeout_s=_REACH_S)
+        shown = proof(settings, url, "admin", settings.operator or "operator")
+        bus = await NatsBus.open(
+            url,
+            name="rollcall/doctor",
+            access=shown.access(),
+            inbox_prefix=shown.inbox,
+            timeout_s=_REACH_S,
+        )
     except BusError as error:
         return Finding(name="bus", severity="error", detail=str(error), fix="rollcall up"), None
     try:
         changes = await streams.missing(bus.client, streams.topology(settings.root))
+        open_to_all = own_bus(settings, url) and not bus.guarded
         detail = f"{url}, round trip {await bus.rtt() * 1e3:.1f} ms"
         told = await _asked(bus, settings)
     except BusError as error:
@@ -118,6 +127,8 @@ async def _reach(url: str, settings: Settings) -> tuple[Finding, StatusResult | 
         wrong = f"{detail}; missing or changed: {', '.join(map(str, changes))}"
         fix = "rollcall run relay   (any service creates and repairs them)"
         return Finding(name="bus", severity="error", detail=wrong, fix=fix), told
+    if open_to_all:
+        return Finding(name="bus", severity="warning", detail=f"{detail}; {OPEN.detail}", fix=OPEN.fix), told
     return Finding(name="bus", severity="ok", detail=detail), told
 
 

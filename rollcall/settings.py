@@ -40,6 +40,10 @@ class Nats(Struct, frozen=True, kw_only=True):
         NatsUrl, Meta(description="Address of the bus. Empty: the one that `rollcall up` runs.")
     ] = ""
     creds: Annotated[Path | None, Meta(description="File with the credentials for the bus.")] = None
+    open: Annotated[
+        bool,
+        Meta(description="`rollcall up` lets in everybody who reaches its bus. For what is thrown away."),
+    ] = False
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -291,6 +295,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def url_file(self) -> Path:
         """Where `rollcall up` leaves the address of its bus."""
         return self.state_dir / "nats.url"
+
+    @property
+    def identity_dir(self) -> Path:
+        """Where `rollcall up` keeps its keys."""
+        return self.state_dir / "identity"
 
     @property
     def doors_dir(self) -> Path:

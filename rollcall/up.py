@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import anyio
 import structlog
@@ -18,11 +19,17 @@ from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
-from rollcall.wiring import check_http, reach, runtime
+from rollcall.wiring import check_http, reach, runtime, security
 
 log = structlog.get_logger(__name__)
 
 DOWN_S = 25.0
+
+
+OPEN: Final = (
+    "OPEN: whoever reaches the bus may read everything and answer for everybody. "
+    "Leave out --open (ROLLCALL_NATS__OPEN) for anything that is not thrown away."
+)
 
 
 def up(settings: Settings) -> int:
@@ -32,6 +39,8 @@ def up(settings: Settings) -> int:
     """
     reach(settings)
     check_http(settings)
+    if settings.nats.open:
+        sys.stderr.write(f"{OPEN}\n")
     return anyio.run(_up, settings)
 
 
@@ -58,7 +67,7 @@ async def _bus(settings: Settings, stop: anyio.Event) -> AsyncGenerator[str]:
     if settings.nats.url:
         yield settings.nats.url
         return
-    server = EmbeddedServer(settings.state_dir, durability=settings.durability)
+    server = EmbeddedServer(settings.state_dir, durability=settings.durability, security=security(settings))
     await server.start()
     try:
         async with anyio.create_task_group() as group:

@@ -12,7 +12,10 @@ from ipaddress import ip_network
 from bus import streams
 from bus.actor import Ports, Runtime
 from bus.api import BusUnavailable
-from bus.client import Access
+from bus.embedded import Open, Security
+from bus.identity.keyring import Keyring
+from bus.identity.permissions import grants
+from bus.identity.server import Secured
 from bus.nats import NatsBus
 from bus.service import Service
 from contracts import tokens
@@ -22,6 +25,7 @@ from domain.addresses import Reach
 from domain.timers import Timers
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
+from rollcall.credentials import HOUSE, proof
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
 from rollcall.watching import chores
@@ -159,6 +163,14 @@ def check_http(settings: Settings) -> None:
         )
 
 
+def security(settings: Settings) -> Security:
+    """Return whom the embedded server lets in."""
+    if settings.nats.open:
+        return Open()
+    roles = grants(services(SERVICES, settings), settings.root)
+    return Secured(Keyring(settings.identity_dir), roles, root=settings.root)
+
+
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncGenerator[SqliteStore]:
     """Open the store, creating it where there is none."""
@@ -177,12 +189,6 @@ async def opened(settings: Settings) -> AsyncGenerator[SqliteStore]:
         await store.close()
 
 
-def access(settings: Settings) -> Access | None:
-    """Return how to prove who we are, where the bus asks."""
-    creds = settings.nats.creds
-    return None if creds is None else Access(credentials_file=str(creds))
-
-
 @asynccontextmanager
 async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGenerator[Runtime]:
     """Connect everything and yield a runtime of the named services, ready to be run."""
@@ -190,8 +196,13 @@ async def runtime(names: Sequence[str], settings: Settings, url: str) -> AsyncGe
         process = f"{os.getpid()}-{secrets.token_hex(3)}"
         name = f"rollcall/{'+'.join(names) if len(names) == 1 else 'up'}/{process}"
         try:
+            shown = proof(settings, url, "service", names[0] if len(names) == 1 else HOUSE)
             bus = await NatsBus.open(
-                url, name=name, access=access(settings), atomic=settings.durability == "full"
+                url,
+                name=name,
+                access=shown.access(),
+                inbox_prefix=shown.inbox,
+                atomic=settings.durability == "full",
             )
         except BusUnavailable:
             # whoever finds no bus is the only one who knows of it when all others are gone

@@ -109,10 +109,13 @@ def _logged(settings: Settings) -> None:
 
 
 @click.command()
+@click.option("--open", "nats_open", is_flag=True, help="Let everybody in; for what is thrown away.")
 @settings_options
 @click.pass_context
-def up(ctx: click.Context, /, **values: Any) -> None:
+def up(ctx: click.Context, /, *, nats_open: bool, **values: Any) -> None:
     """Start the bus and all services, in this process."""
+    if nats_open:
+        values["pairs"] = (*values["pairs"], ("nats.open", "true"))
     settings = settings_from(values).settings
     from rollcall.up import up as start
 

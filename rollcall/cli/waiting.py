@@ -57,7 +57,7 @@ async def _until_due(caller: Caller, operation: Operation, params: Struct, wait_
     rung = asyncio.Event()
     clock = asyncio.get_running_loop().time
     ends = clock() + wait_s
-    async with wire.line(caller.settings, caller.name, lasting=True) as line:
+    async with wire.line(caller.settings, caller.name, kind="agent", lasting=True) as line:
         line.on_back.append(rung.set)
         await line.listen(lambda _message: rung.set(), subjects.ping(caller.name, 0).replace(".0", ".*"))
         data = await _first(line, operation, caller, params)

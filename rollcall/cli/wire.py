@@ -20,6 +20,7 @@ from contracts.errors import NobodyAnswersError, Problem, UnavailableError
 from contracts.operations import Operation
 from rollcall.address import bus_url
 from rollcall.cli.failures import FORBIDDEN, UNAVAILABLE, Failed
+from rollcall.credentials import Who, proof
 from rollcall.settings import Settings
 from rollcall.settings_keys import masked
 
@@ -110,16 +111,19 @@ def problem_of(data: bytes, status: str) -> Problem:
 
 
 @asynccontextmanager
-async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncGenerator[Line]:
-    """Connect; `lasting` connections come back by themselves."""
+async def line(
+    settings: Settings, who: str, *, kind: Who = "admin", lasting: bool = False
+) -> AsyncGenerator[Line]:
+    """Connect as `who`; `lasting` connections come back by themselves."""
     url = _url(settings)
     found = Line(Client(), settings)
+    shown = proof(settings, url, kind, subjects.name(who))
     try:
         async with asyncio.timeout(CONNECT_S):
             await found.client.connect(
                 url,
                 name=f"rollcall-cli-{who}",
-                inbox_prefix=f"_INBOX_{subjects.name(who)}",
+                inbox_prefix=shown.inbox,
                 error_cb=found.note,
                 disconnected_cb=found.note_lost,
                 reconnected_cb=found.note_back,
@@ -127,7 +131,9 @@ async def line(settings: Settings, who: str, *, lasting: bool = False) -> AsyncG
                 max_reconnect_attempts=1,  # the first connect would never give up with -1
                 reconnect_time_wait=1 if lasting else 0,
                 connect_timeout=int(CONNECT_S),
-                user_credentials=str(settings.nats.creds) if settings.nats.creds else None,
+                user_credentials=shown.file,
+                user_jwt_cb=shown.login.token if shown.login else None,
+                signature_cb=shown.login.sign if shown.login else None,
             )
     except (ne.Error, OSError, TimeoutError, ValueError) as error:
         with suppress(ne.Error, OSError):
@@ -166,7 +172,7 @@ async def exchange(
     """Ask, at most three times under the same command id; raises RefusedError or Failed."""
     for _ in range(TRIES):
         try:
-            async with line(settings, who) as found:
+            async with line(settings, who, kind="agent" if operation.scope == "agent" else "admin") as found:
                 return await found.ask(operation, who, params, timeout_s=timeout_s)
         except (TimeoutError, ne.ConnectionClosedError, OSError):
             continue  # whether it was done is unknown: the command id makes asking again safe

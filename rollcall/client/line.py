@@ -24,6 +24,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 TRY_S: Final = 2.0
+BYTES_MAX: Final = 65_536
 WAIT_S_MAX: Final = 2.0
 CONNECT: Final[dict[str, Any]] = {
     "max_reconnect_attempts": -1,
@@ -132,6 +133,8 @@ class Line:
         data = msgspec.json.encode({key: value for key, value in body.items() if value is not None})
         clock, command_id = asyncio.get_running_loop().time, str(body["command_id"])
         deadline, why = clock() + self._patience_s, "the bus is away"
+        if len(data) > BYTES_MAX:  # the server would end the connection, each time anew
+            raise NotStored(f"{subject}: a payload of {len(data)} bytes, at most {BYTES_MAX}")
         for number in count(1):
             if self.client.is_closed:
                 raise Closed(f"{subject}: {self.client.last_error or 'the connection was closed'}")
@@ -184,6 +187,8 @@ def stored(message: Msg) -> None:
         if failure.get("err_code") in PASSING:
             raise TryAgain(text)
         raise NotStored(text)
+    if reply.get("duplicate"):  # no try has the id of another: somebody else used it first
+        raise TryAgain("the id of this try was used before")
     if not (isinstance(reply.get("stream"), str) and isinstance(reply.get("seq"), int)):
         raise NotStored("the reply is not a stream's")
 

@@ -18,8 +18,10 @@ from anyio.abc import TaskGroup
 from bus.embedded import try_lock
 from bus.nats import NatsBus
 from contracts.messages import ProcessFacts
+from rollcall.address import bus_url
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
+from rollcall.credentials import proof
 from rollcall.daemon import logs
 from rollcall.daemon.config import AgentSpec, DaemonFile, load
 from rollcall.daemon.journal import Journal
@@ -153,7 +155,7 @@ class House:
 
     async def _speak(self) -> None:
         """Connect, open the agents' doors, and talk to Rollcall for as long as we live."""
-        bus = await connected(self._settings, self._file.machine.name)
+        bus = await connected(self._settings, "machine", self._file.machine.name)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._open_doors, bus)
@@ -169,7 +171,7 @@ class House:
                 anyio.create_task_group() as group,
             ):
                 for runner in self._runners.values():
-                    if runner.spec.creds:
+                    if self._knows(runner.spec):
                         group.start_soon(self._open_own, hall, runner.spec)
                     else:
                         await _open(hall, runner.name)
@@ -177,8 +179,14 @@ class House:
         except* DoorError as errors:
             log.error("doors.not_opened", reason=str(errors.exceptions[0]))  # noqa: TRY400 - it says it all
 
+    def _knows(self, spec: AgentSpec) -> bool:
+        """Return whether an agent can prove on its own who it is; a secured bus asks for that."""
+        url = bus_url(self._settings)
+        shown = proof(self._settings, url or "", "agent", spec.name, creds=spec.creds)
+        return shown.access() is not None
+
     async def _open_own(self, hall: Hall, spec: AgentSpec) -> None:
-        bus = await connected(self._settings, spec.name, spec.creds)
+        bus = await connected(self._settings, "agent", spec.name, spec.creds)
         try:
             await _open(hall, spec.name, bus)
             await anyio.sleep_forever()

@@ -17,8 +17,8 @@ import structlog
 from msgspec import Struct, structs
 
 from bus import trace
-from bus.api import BusError, BusUnavailable, Clock, Incoming
-from bus.client import Access, connect
+from bus.api import BusError, Clock, Incoming
+from bus.client import connect
 from bus.endpoints import INBOXES
 from bus.nats import NatsBus
 from contracts import subjects
@@ -37,6 +37,7 @@ from contracts.operations.machines import (
 )
 from domain.timers import SECOND_US
 from rollcall.address import bus_url
+from rollcall.credentials import Proof, Who, inbox_of, proof
 from rollcall.daemon.orders import carry_out
 from rollcall.daemon.runner import Runner
 from rollcall.settings import Settings
@@ -54,7 +55,7 @@ REPORTED_MAX: Final = 50  # processes in one report: with all their capabilities
 LOOK_S: Final = 1.0  # how often the address is looked up while the bus is away
 
 
-async def connected(settings: Settings, who: str, creds: str = "") -> NatsBus:
+async def connected(settings: Settings, kind: Who, who: str, creds: str = "") -> NatsBus:
     """Connect in the name of a machine or an agent, however long that takes."""
     said = ""
     while True:
@@ -62,12 +63,8 @@ async def connected(settings: Settings, who: str, creds: str = "") -> NatsBus:
         why = f"{settings.url_file} is not there"
         if url is not None:
             try:
-                return await _open(url, who, creds or str(settings.nats.creds or ""))
-            except (
-                BusUnavailable,
-                OSError,
-                ValueError,
-            ) as error:  # the credentials may be no such file, or none
+                return await _open(url, who, proof(settings, url, kind, who, creds=creds))
+            except (BusError, OSError, ValueError) as error:  # the credentials may be no such file, or none
                 why = str(error)
         if why != said:
             said = why
@@ -75,12 +72,12 @@ async def connected(settings: Settings, who: str, creds: str = "") -> NatsBus:
         await anyio.sleep(LOOK_S)
 
 
-async def _open(url: str, who: str, creds: str) -> NatsBus:
+async def _open(url: str, who: str, shown: Proof) -> NatsBus:
     client = await connect(
         url,
         name=f"rollcall/{who}",
-        inbox_prefix=f"_INBOX_{who}",
-        access=Access(credentials_file=creds) if creds else None,
+        inbox_prefix=shown.inbox,
+        access=shown.access(),
         timeout_s=CONNECT_S,
     )
     bus = NatsBus(client)
@@ -128,7 +125,7 @@ class Link:
         """Speak for the machine, and let operators give orders to `runners`, until cancelled."""
         self._bus = bus
         bus.on_reconnect(self._again)
-        complaints = f"_INBOX_{self._machine}.beats.{self.session}"
+        complaints = f"{inbox_of('machine', self._machine)}.beats.{self.session}"
         await bus.subscribe(complaints, self._on_complaint)
         await bus.subscribe(self._subject(subjects.order(self._machine, "*")), self._on_order)
         async with anyio.create_task_group() as group:

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from bus.api import BusTimeout, BusUnavailable, ConsumerGone, NoResponders, Unsendable
 from bus.client import PENDING_BYTES_MAX, Access, SafeClient, connect, jittered, js_api, own_errors
-from bus.embedded import EmbeddedServer
+from bus.embedded import EmbeddedServer, Token
 from tests.support.nats import kept, server, until
 
 INFO = b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"headers":true}\r\n'
@@ -198,7 +198,7 @@ async def test_connecting_gives_up() -> None:
 
 
 async def test_wrong_credentials_are_refused_at_once(tmp_path: Path) -> None:
-    nats = EmbeddedServer(tmp_path, token="sesame")
+    nats = EmbeddedServer(tmp_path, security=Token("sesame"))
     await nats.start()
     client = await connect(f"nats://{nats.address}", name="test", access=Access(token="sesame"))
     await client.close()

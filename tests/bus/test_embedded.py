@@ -10,10 +10,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bus import embedded
-from bus.api import BusUnavailable
-from bus.client import connect
-from bus.embedded import EmbeddedError, EmbeddedServer, FolderBusy, alive, find_binary, rotate
+from bus import embedded, streams
+from bus.api import BusUnavailable, Outgoing
+from bus.client import Access, connect, js_api
+from bus.embedded import EmbeddedError, EmbeddedServer, FolderBusy, Token, alive, find_binary, rotate
+from bus.identity.keyring import Keyring, Login
+from bus.identity.permissions import grants
+from bus.identity.server import Secured
+from services.relay import Relay
 from tests.support.nats import Server, connected, own_port, server, until
 
 CHILD = """
@@ -208,7 +212,7 @@ async def test_full_durability_syncs_each_write(tmp_path: Path, durability: str,
 
 
 async def test_a_token_keeps_strangers_out(tmp_path: Path) -> None:
-    nats = EmbeddedServer(tmp_path, token="sesame")
+    nats = EmbeddedServer(tmp_path, security=Token("sesame"))
     await nats.start()
     client = await connect((tmp_path / "nats.url").read_text("utf-8"), name="test")
     await client.close()
@@ -256,3 +260,24 @@ def test_a_process_of_somebody_else_is_alive(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "kill", forbidden)
     assert alive(1)
+
+
+async def test_the_streams_stay_when_an_open_server_is_secured(tmp_path: Path) -> None:
+    """What agents have answered and nobody has handled is kept under the account that the services use."""
+    async with server(tmp_path / "bus") as running, connected(running.url) as bus:
+        await streams.ensure(bus.client, streams.topology())
+        kept = Outgoing("rollcall.v1.ack.ann.1", b"{}", "ack:1")
+        assert await bus.publish_batch([kept], stream="ROLLCALL_ACKS") == []
+    security = Secured(Keyring(tmp_path / "identity"), grants([Relay()], "rollcall.v1"), root="rollcall.v1")
+    guarded = EmbeddedServer(tmp_path / "bus", durability="relaxed", security=security)
+    await guarded.start()
+    try:
+        login = Login(security.keyring, role="admin", account="core", name="olga")
+        client = await connect(
+            guarded.url, name="test", access=Access(login), inbox_prefix="_INBOX.olga", timeout_s=5
+        )
+        assert client.guarded
+        assert (await js_api(client, "STREAM.INFO.ROLLCALL_ACKS"))["state"]["messages"] == 1
+        await client.close()
+    finally:
+        await guarded.stop()

@@ -232,9 +232,10 @@ async def test_old_names_are_warned_about(rollcall: Command) -> None:
 
 
 async def test_a_server_that_wants_a_password_says_so(rollcall: Command, tmp_path: Path) -> None:
+    from bus.embedded import Token
     from tests.support.nats import Server
 
-    guarded = Server(tmp_path / "guarded", durability="relaxed", token="hush")
+    guarded = Server(tmp_path / "guarded", durability="relaxed", security=Token("hush"))
     await guarded.start()
     try:
         address = f"nats://wrong@{guarded.url.rpartition('@')[2].removeprefix('nats://')}"

@@ -1,0 +1,1 @@
+"""Who may do what on the bus: keys, signed tokens (JWT), permissions, and where all that is kept."""

@@ -1,0 +1,145 @@
+"""The keys of one installation: a folder that only its owner can read.
+
+`operator.nk` signs the accounts. Each role has a key that signs its users (`roles/agent.nk`, ...); of a key
+that was replaced only the public half is kept, for as long as what it signed still counts. An account
+signs nothing itself, so its own seed is thrown away as soon as it is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bus.api import BusError
+from bus.identity import jwt
+from bus.identity.keys import Key
+from bus.private import private, private_folder
+
+T = TypeVar("T")
+
+ACCOUNTS: Final = ("core", "agents", "system")
+
+
+class KeyringError(BusError):
+    """The keys are not there, or cannot be read."""
+
+
+class Retired(Struct, frozen=True):
+    """A key that signs no more; what it signed counts until then (seconds since the epoch)."""
+
+    role: str
+    key: str
+    until_s: int
+
+
+class Keyring:
+    """The keys in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use those in `folder`; nothing is read yet."""
+        self.folder = folder
+
+    @property
+    def made(self) -> bool:
+        """Whether there are keys at all."""
+        return (self.folder / "accounts.json").exists()
+
+    def ensure(self, roles: Iterable[str]) -> None:
+        """Draw what is missing: everything at first, later the keys of roles that are new."""
+        private_folder(self.folder)
+        private_folder(self.folder / "roles")
+        if not self.made:
+            private(self.folder / "operator.nk", Key.new("operator").seed)
+            ids = {name: Key.new("account").public for name in ACCOUNTS}
+            private(self.folder / "accounts.json", msgspec.json.encode(ids).decode())
+        for role in roles:
+            if not self._file(role).exists():
+                private(self._file(role), Key.new("account").seed)
+
+    def account(self, name: str) -> str:
+        """Return the public key of an account."""
+        return self._read("accounts.json", dict[str, str])[name]
+
+    def operator(self) -> Key:
+        """Return the key that signs the accounts."""
+        return _read_key(self.folder / "operator.nk")
+
+    def signer(self, role: str) -> Key:
+        """Return the key that signs the users of a role; raises KeyringError."""
+        return _read_key(self._file(role))
+
+    def rotate(self, role: str, *, until_s: int) -> Retired:
+        """Draw a new key for a role; what the old one signed counts until then."""
+        old = Retired(role, self.signer(role).public, until_s)
+        kept = [*self.retired(), old]
+        private(self.folder / "retired.json", msgspec.json.encode(kept).decode())
+        private(self._file(role), Key.new("account").seed)
+        return old
+
+    def retired(self) -> list[Retired]:
+        """Return the replaced keys whose signatures may still count."""
+        if not (self.folder / "retired.json").exists():
+            return []
+        return self._read("retired.json", list[Retired])
+
+    def revoked(self) -> Mapping[str, int]:
+        """Return the public keys that were let in once, and until when issued they count no more."""
+        return self._read("revoked.json", dict[str, int]) if (self.folder / "revoked.json").exists() else {}
+
+    def revoke(self, keys: Mapping[str, int]) -> None:
+        """Note who is let in no more, so that a server which starts knows it at once."""
+        if dict(keys) != dict(self.revoked()):
+            private(self.folder / "revoked.json", msgspec.json.encode(dict(keys)).decode())
+
+    def next_issue(self) -> int:
+        """Return when accounts are issued (seconds): a server takes only what is newer than what it has."""
+        file = self.folder / "issued"
+        last = int(file.read_text("ascii")) if file.exists() else 0
+        issue = max(int(time.time()), last + 1)
+        private(file, str(issue))
+        return issue
+
+    def user(self, role: str, account: str, name: str, public: str, *, expires_s: int | None = None) -> str:
+        """Return the token of a user of a role."""
+        claims = jwt.user(name, public, account=self.account(account), expires_s=expires_s)
+        return jwt.signed(claims, self.signer(role), at_s=int(time.time()))
+
+    def _file(self, role: str) -> Path:
+        return self.folder / "roles" / f"{role}.nk"
+
+    def _read(self, name: str, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode((self.folder / name).read_bytes(), type=kind)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise KeyringError(f"{self.folder / name} cannot be read: {error}") from error
+
+
+def _read_key(path: Path) -> Key:
+    try:
+        return Key(path.read_text("ascii").strip())
+    except (OSError, ValueError) as error:
+        raise KeyringError(f"{path} holds no key: {error}") from error
+
+
+class Login:
+    """A user of a role whose key lives and dies with this process; each connection shows a new token."""
+
+    def __init__(self, keyring: Keyring, *, role: str, account: str, name: str) -> None:
+        """Speak as `name` in that role."""
+        self._keyring = keyring
+        self._role, self._account, self._name = role, account, name
+        self._key = Key.new("user")
+
+    def token(self) -> bytes:
+        """Return what to show; signed by the key that the role has now."""
+        return self._keyring.user(self._role, self._account, self._name, self._key.public).encode()
+
+    def sign(self, nonce: str) -> bytes:
+        """Prove that the token is ours."""
+        return base64.b64encode(self._key.sign(nonce.encode()))

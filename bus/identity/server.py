@@ -1,0 +1,114 @@
+"""What a nats-server has to know of all this: its operator, its accounts, and what crosses between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from bus.identity import jwt
+from bus.identity.permissions import CROSSING, Crossing
+
+if TYPE_CHECKING:
+    from bus.identity.keyring import Keyring
+    from bus.identity.permissions import Grant
+
+PUSH: Final = "$SYS.REQ.CLAIMS.UPDATE"
+_TITLES: Final = {"core": "CORE", "agents": "AGENTS", "system": "SYS"}
+
+
+class Secured:
+    """A server that lets in whom the keyring vouches for, and nobody else."""
+
+    def __init__(self, keyring: Keyring, grants: Mapping[str, Grant], *, root: str) -> None:
+        """Use the keys of `keyring`, which are drawn when the configuration is first needed."""
+        self.keyring = keyring
+        self._grants = grants
+        self._root = root
+
+    def config(self) -> list[str]:
+        """Return lines for the configuration of the server; nothing in them is secret."""
+        self.keyring.ensure(self._grants)
+        operator = self.keyring.operator()
+        at_s = self.keyring.next_issue()
+        system = self.keyring.account("system")
+        vouched = jwt.signed(jwt.operator("rollcall", operator.public, system=system), operator, at_s=at_s)
+        folder = msgspec.json.encode(str(self.keyring.folder / "accounts")).decode()
+        return [
+            f"operator: {vouched}",
+            f"system_account: {system}",
+            f'resolver {{ type: full, dir: {folder}, allow_delete: false, interval: "2m" }}',
+            "resolver_preload {",
+            *(f"  {self.keyring.account(name)}: {token}" for name, token in self.accounts(at_s).items()),
+            "}",
+        ]
+
+    @property
+    def account(self) -> str:
+        """Under which name the server keeps the streams."""
+        self.keyring.ensure(self._grants)
+        return self.keyring.account("core")
+
+    def accounts(self, at_s: int) -> dict[str, str]:
+        """Return the accounts, signed, as of `at_s`."""
+        operator = self.keyring.operator()
+        return {name: jwt.signed(claims, operator, at_s=at_s) for name, claims in self.claims(at_s).items()}
+
+    def claims(self, at_s: int) -> dict[str, jwt.Claims]:
+        """Return what each account allows; what was replaced and has run out by `at_s` is no part of it."""
+        return {
+            name: jwt.account(
+                title,
+                self.keyring.account(name),
+                jetstream=name == "core",
+                signers=self._signers(name, at_s),
+                exports=[exported(self._root, one) for one in CROSSING if name == _giver(one)],
+                imports=[self._imported(one) for one in CROSSING if name == _taker(one)],
+                revoked=self.keyring.revoked(),
+            )
+            for name, title in _TITLES.items()
+        }
+
+    def _signers(self, account: str, at_s: int) -> list[jwt.Claims]:
+        """Return the keys that sign for an account, each with what its users may do."""
+        roles = [name for name, grant in self._grants.items() if grant.account == account]
+        keys = [(role, self.keyring.signer(role).public) for role in roles]
+        keys += [(old.role, old.key) for old in self.keyring.retired() if old.until_s > at_s]
+        return [jwt.role(key, role, self._grants[role].template()) for role, key in keys if role in roles]
+
+    def _imported(self, crossing: Crossing) -> dict[str, Any]:
+        found = exported(self._root, crossing)
+        found.pop("response_threshold", None)
+        found["account"] = self.keyring.account(_giver(crossing))
+        if crossing.asked:
+            found["local_subject"] = found["subject"]
+        if crossing.attested:
+            found["share"] = True
+        return found
+
+
+def exported(root: str, crossing: Crossing) -> dict[str, Any]:
+    """Return what an account lets the other one use."""
+    subject = f"{root}.{crossing.subject}"
+    if not crossing.asked:
+        return {"name": subject, "subject": subject, "type": "stream"}
+    return {
+        "name": subject,
+        "subject": subject,
+        "type": "service",
+        "response_threshold": crossing.answer_ns,
+    }
+
+
+def _giver(crossing: Crossing) -> str:
+    """Who exports: who answers what is asked, and who says what is heard."""
+    return crossing.to if crossing.asked else _other(crossing.to)
+
+
+def _taker(crossing: Crossing) -> str:
+    return _other(_giver(crossing))
+
+
+def _other(account: str) -> str:
+    return "agents" if account == "core" else "core"

@@ -1,0 +1,71 @@
+"""How this process proves to the bus who it is, and where replies to it go.
+
+Named credentials (ROLLCALL_NATS__CREDS) come first. Beside the keys of `rollcall up` none are needed: whoever
+may read that folder may be anybody.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from msgspec import Struct
+
+from rollcall.address import own_bus
+
+if TYPE_CHECKING:
+    from bus.client import Access, Login
+    from rollcall.settings import Settings
+
+Who = Literal["agent", "machine", "admin", "service"]
+HOUSE: Final = "house"
+
+
+class Proof(Struct, frozen=True):
+    """A file, or a login of this process, or nothing; and the prefix of the subjects for replies."""
+
+    inbox: str
+    file: str | None = None
+    login: Login | None = None
+
+    def access(self) -> Access | None:
+        """Return it as `bus.client` takes it."""
+        from bus.client import Access
+
+        return (
+            None
+            if self.file is None and self.login is None
+            else Access(self.login, credentials_file=self.file)
+        )
+
+
+def proof(settings: Settings, url: str, who: Who, name: str, *, creds: str = "") -> Proof:
+    """Return what `name` shows to the bus at `url`; for a service, `name` is the service, or `house`."""
+    inbox = inbox_of(who, name)
+    file = creds or (str(settings.nats.creds) if settings.nats.creds else "")
+    if not file and who in {"agent", "machine"} and (own := creds_file(settings, who, name)).exists():
+        file = str(own)
+    if file:
+        return Proof(inbox, file=str(Path(file).expanduser()))
+    if not own_bus(settings, url) or not (settings.identity_dir / "accounts.json").exists():
+        return Proof(inbox)
+    from bus.identity.keyring import Keyring, Login
+
+    account = "agents" if who in {"agent", "machine"} else "core"
+    role = name if who == "service" else who
+    return Proof(inbox, login=Login(Keyring(settings.identity_dir), role=role, account=account, name=name))
+
+
+def inbox_of(who: Who, name: str) -> str:
+    """Return where somebody hears replies; as `bus.identity.permissions` allows it."""
+    if who == "agent":
+        return f"_INBOX_{name}"
+    if who == "machine":
+        return f"_INBOX__{name}"
+    return f"_INBOX._{name}" if who == "service" else f"_INBOX.{name}"
+
+
+def creds_file(settings: Settings, who: Who, name: str) -> Path:
+    """Return where the credentials of an agent or a machine are kept on this machine."""
+    folder = settings.state_dir / "creds"
+    return folder / ("machines" if who == "machine" else "") / f"{name}.creds"
