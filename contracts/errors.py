@@ -195,6 +195,18 @@ class RejoinRequiredError(ConflictError):
     code = "rejoin_required"
 
 
+class ChangedError(RollcallError):
+    """It has changed since it was read: read it anew, and decide again."""
+
+    code, status = "changed", 412
+
+
+class VersionRequiredError(RollcallError):
+    """Whoever replaces something says which version of it was read."""
+
+    code, status = "version_required", 428
+
+
 class OverloadedError(RollcallError):
     """Too much is waiting already: try again later."""
 

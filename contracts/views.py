@@ -55,6 +55,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     pid: int | None
     last_ack_at: datetime | None
     created_at: datetime
+    version: int
 
 
 class MachineView(Struct, frozen=True, kw_only=True):
@@ -100,6 +101,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     unfinished: tuple[str, ...]  # what of its phases and todos keeps it from being completed
     created_at: datetime
     updated_at: datetime
+    version: int
 
 
 class AssignmentView(Struct, frozen=True, kw_only=True):
@@ -263,6 +265,7 @@ class PolicyView(Struct, frozen=True, kw_only=True):
     name: str
     steps: tuple[PolicyStepView, ...]
     updated_at: datetime
+    version: int
 
 
 def view(record: Struct, kind: type[V], **more: object) -> V:

@@ -18,6 +18,7 @@ from domain.draft import Draft
 from domain.processes import BACK, UNSAID
 from domain.projection import flags, project, put_agent, status4, status6
 from domain.timers import Timers
+from domain.versions import check
 
 MAIN_CAPACITY = 10
 STRANGERS = Reach()
@@ -80,6 +81,7 @@ def set_agent(
         _refuse_address(params.endpoint_url, reach)
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
     agent = draft.agent(params.name)
+    check(params.expected_version, agent)
     names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
     if not isinstance(params.timeout_minutes, UnsetType):

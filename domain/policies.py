@@ -13,6 +13,7 @@ from contracts.views import PolicyStepView, PolicyView
 from contracts.work import Changes, View
 from domain.draft import Draft
 from domain.timers import Timers
+from domain.versions import check
 
 
 def set_policy(view: View, now: int, params: SetParams, *, actor: str, cause: str | None = None) -> Changes:
@@ -20,13 +21,14 @@ def set_policy(view: View, now: int, params: SetParams, *, actor: str, cause: st
     draft = Draft(view, now, actor=actor, timers=Timers(), cause=cause or params.command_id)
     _check(params.steps)
     known = view.policies.get(params.name)
+    check(params.expected_version, known)
     if known is None:
         policy = Policy(name=params.name, steps=params.steps, updated_at=now)
     else:
         policy = structs.replace(known, steps=params.steps, updated_at=now)
     draft.put(policy)
     draft.fact(policy, "changed", steps=[step.kind for step in policy.steps])
-    return draft.changes(_view(policy))
+    return draft.changes(_view(structs.replace(policy, version=policy.version + 1)))
 
 
 def _check(steps: Sequence[PolicyStep]) -> None:
@@ -61,4 +63,5 @@ def _view(policy: Policy) -> PolicyView:
     steps = (
         PolicyStepView(kind=step.kind, capability=step.capability, who=step.who) for step in policy.steps
     )
-    return PolicyView(name=policy.name, steps=tuple(steps), updated_at=instant(policy.updated_at))
+    at = instant(policy.updated_at)
+    return PolicyView(name=policy.name, steps=tuple(steps), updated_at=at, version=policy.version)

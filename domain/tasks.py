@@ -44,6 +44,7 @@ from domain.assignment import settle
 from domain.draft import Draft
 from domain.leases import end_lease, put_assignment
 from domain.timers import Timers
+from domain.versions import check
 from domain.wording import because
 
 ID_DIGITS_MAX = 18
@@ -142,6 +143,7 @@ def set_task(
     """Change a task that has not ended; its open assignment follows."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=_cause(params, cause))
     task = draft.task(params.task)
+    check(params.expected_version, task)
     if task.status in ENDED_TASKS:
         raise ConflictError(f"task {task.id} is {task.status}: reopen it first", status=task.status)
     policy = params.policy

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contracts.limits import Capabilities, Givers, Minutes, Name
-from contracts.operations.registry import Noun, Params, Route
+from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
 
@@ -71,7 +71,7 @@ class ShowResult(Struct, frozen=True, kw_only=True):
     assignments: tuple[AssignmentView, ...]
 
 
-class SetParams(Params, frozen=True, kw_only=True):
+class SetParams(Edit, frozen=True, kw_only=True):
     """What to change; what is absent stays."""
 
     name: Name
@@ -121,6 +121,7 @@ OPERATIONS = (
         AgentRef,
         "Change an agent.",
         arguments=("name",),
+        errors=("not_found", "changed"),
         http=(Route("PATCH", "/agents/{name}"),),
     ),
 )

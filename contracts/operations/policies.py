@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import POLICY_STEPS_MAX, Id, Name
-from contracts.operations.registry import Noun, Params, Route
+from contracts.operations.registry import Edit, Noun, Route
 from contracts.records import PolicyStep
 from contracts.views import PolicyView
 
@@ -28,7 +28,7 @@ class ShowParams(Struct, frozen=True, kw_only=True):
     name: Name
 
 
-class SetParams(Params, frozen=True, kw_only=True):
+class SetParams(Edit, frozen=True, kw_only=True):
     """Write a policy; running escalations keep the copy they started with."""
 
     name: Name
@@ -84,6 +84,7 @@ OPERATIONS = (
         PolicyView,
         "Write an escalation policy.",
         arguments=("name",),
+        errors=("not_found", "changed"),
         http=(Route("PUT", "/policies/{name}"),),
     ),
     POLICY.operation(

@@ -4,7 +4,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from contracts.limits import MESSAGE_BYTES_MAX, CommandId
+from contracts.limits import MESSAGE_BYTES_MAX, CommandId, Count
 
 Priority = Literal["answer", "order", "work", "look"]
 """What is done first and shed last, in this order.
@@ -25,6 +25,12 @@ class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What every command carries; without a command id it is not safe to retry."""
 
     command_id: CommandId | None = None
+
+
+class Edit(Params, frozen=True, kw_only=True):
+    """What a change carries that may name the version it is a change of, so that no other one is lost."""
+
+    expected_version: Count | None = None  # 0: there is none yet
 
 
 API: Final = "/api/v1"

@@ -24,7 +24,7 @@ from contracts.limits import (
     Token,
 )
 from contracts.messages import TaskSpec
-from contracts.operations.registry import Noun, Params, Route
+from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.views import AssignmentView, TaskDetail, TaskView
 
 
@@ -101,7 +101,7 @@ class HistoryResult(Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-class SetParams(Params, frozen=True, kw_only=True):
+class SetParams(Edit, frozen=True, kw_only=True):
     """What to change; what is absent stays."""
 
     task: Id
@@ -207,7 +207,7 @@ OPERATIONS = (
         TaskRef,
         "Change a task.",
         arguments=("task",),
-        errors=("not_found", "conflict"),
+        errors=("not_found", "conflict", "changed"),
         http=(Route("PATCH", "/tasks/{task}"),),
     ),
     TASK.operation(

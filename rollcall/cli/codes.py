@@ -20,6 +20,7 @@ _CODES: Final = {
     403: FORBIDDEN,
     404: NOT_FOUND,
     409: CONFLICT,
+    412: CONFLICT,
     413: USAGE,
     422: USAGE,
     429: UNAVAILABLE,

@@ -47,6 +47,7 @@ HELP: Final = {
     "phase": "The number of the phase.",
     "ping_interval_minutes": "Minutes between pings.",
     "outcome": "Only what became this: created, updated, ignored, capped or refused.",
+    "expected_version": "Of what version this is a change, else it is refused; 0: there is none yet.",
     "pings_enabled": "Whether its agent is pinged.",
     "policy": "The escalation policy.",
     "position": "At which place of the list, from 1; else at its end.",

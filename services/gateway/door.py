@@ -25,7 +25,7 @@ from contracts.operations import Operation
 from contracts.operations.access import STREAM, reach
 from contracts.operations.registry import API, Route
 from contracts.work import Committed
-from services.gateway import events, problems, reading, waiting
+from services.gateway import events, problems, reading, versions, waiting
 from services.gateway.asking import Desk
 from services.gateway.guard import CALLER
 from services.gateway.identity import Caller, Doorkeeper
@@ -70,10 +70,12 @@ class Door:
         headers = {"cache-control": "no-store"}
         if not operation.query:
             headers["idempotency-key"] = _take_key(request, given)
+        versions.expect(operation, route, request.headers, given)
         params = reading.built(operation, given)
         committed = await self._ask(operation, who, params, request)
         if committed.problem is not None:
             return refusal(committed)
+        headers |= versions.etag(operation, committed.answer)
         headers |= _links(route, request, query, committed.answer)
         return Response(committed.answer, status_code=route.status, media_type=JSON, headers=headers)
 

@@ -11,6 +11,7 @@ from contracts.operations import ALL, Operation
 from contracts.operations.access import ACCESS, STREAM
 from contracts.operations.registry import API, Route
 from services.gateway.problems import MEDIA_TYPE, HttpProblem
+from services.gateway.versions import is_edit, version_in
 
 VERSION: Final = "1.0.0"  # of the interface
 _ANY: Final = (
@@ -113,6 +114,7 @@ def _operation(
                 for name, kind in (rest.items() if by_query else ())
             ),
             *(() if operation.query else (_key(params["properties"]),)),
+            *(_conditions(route) if is_edit(operation) else ()),
         ],
         "responses": _responses(operation, route, named),
     }
@@ -153,13 +155,28 @@ def _key(properties: Schema) -> Schema:
     return _parameter("Idempotency-Key", "header", text, required=False)
 
 
+def _conditions(route: Route) -> tuple[Schema, ...]:
+    """Return the headers that name the version which is changed."""
+    kind: Schema = {"type": "string", "pattern": '^"[0-9]{1,18}"$'}
+    match = _parameter("If-Match", "header", kind, required=False)
+    none: Schema = {"type": "string", "enum": ["*"]}
+    return (
+        match,
+        *((_parameter("If-None-Match", "header", none, required=False),) if route.method == "PUT" else ()),
+    )
+
+
 def _responses(operation: Operation, route: Route, named: dict[type, Schema]) -> Schema:
-    done = {
+    done: Schema = {
         "description": "Done." if not operation.query else "The answer.",
         "content": {"application/json": {"schema": named[operation.result]}},
     }
+    if version_in(operation.result):
+        told: Schema = {"description": "The version of what is shown.", "schema": {"type": "string"}}
+        done["headers"] = {"ETag": told}
     repeated = () if operation.query else ("idempotency_mismatch",)
-    return {str(route.status): done, **_refusals((*operation.errors, *repeated))}
+    required = ("version_required",) if route.method == "PUT" and is_edit(operation) else ()
+    return {str(route.status): done, **_refusals((*operation.errors, *repeated, *required))}
 
 
 def _refusals(own: tuple[str, ...]) -> Schema:
