@@ -17,7 +17,7 @@ STEPS = [{"kind": "main"}]
 
 
 def test_every_change_of_what_is_shown_may_name_its_version() -> None:
-    """A new PUT or PATCH of what can be read alone: let its parameters be an `Edit`, and `domain.versions.check` what it finds."""
+    """A new PUT or PATCH of what can be read alone: its parameters are an `Edit`, which the owner checks."""
     places = {route.path: one for one in ALL for route in one.routes if route.method in {"PUT", "PATCH"}}
     reads = {route.path: one for one in ALL for route in one.routes if route.method == "GET"}
     assert set(places) & set(reads)
