@@ -81,7 +81,7 @@ def set_agent(
         _refuse_address(params.endpoint_url, reach)
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
     agent = draft.agent(params.name)
-    check(params.expected_version, agent)
+    check(params.expected_version, agent.version)
     names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
     if not isinstance(params.timeout_minutes, UnsetType):

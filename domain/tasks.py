@@ -143,7 +143,7 @@ def set_task(
     """Change a task that has not ended; its open assignment follows."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=_cause(params, cause))
     task = draft.task(params.task)
-    check(params.expected_version, task)
+    check(params.expected_version, task.version)
     if task.status in ENDED_TASKS:
         raise ConflictError(f"task {task.id} is {task.status}: reopen it first", status=task.status)
     policy = params.policy

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from contracts.intake import Outcome, Rules, Said, Sort
 from contracts.limits import Count, Name, PageSize
-from contracts.operations.registry import Noun, Operation, Params, Route
+from contracts.operations.registry import Edit, Noun, Operation, Params, Route
 
 Version = Annotated[int, Meta(ge=0, le=2**31)]
 
@@ -135,11 +135,10 @@ class BookView(Struct, frozen=True, kw_only=True):
     toml: str
 
 
-class RuleSetParams(Params, frozen=True, kw_only=True):
+class RuleSetParams(Edit, frozen=True, kw_only=True):
     """Write all rules; they count from the next message on."""
 
     toml: Rules
-    version: Version | None = None  # refuse, if the rules are at another by now
 
 
 INTAKE = Noun("intake", "intake")
@@ -208,7 +207,7 @@ OPERATIONS = (
         RuleSetParams,
         BookView,
         "Write the rules of intake; they count from the next message on.",
-        errors=("conflict",),
+        errors=("changed",),
         http=(Route("PUT", "/rules/text"),),
     ),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from contracts.codec import instant
-from contracts.errors import ConflictError, NotFoundError
+from contracts.errors import NotFoundError
 from contracts.intake import IntakeRow, Rule, RulebookRow
 from contracts.operations.intake import (
     BookView,
@@ -15,6 +15,7 @@ from contracts.operations.intake import (
 )
 from contracts.work import Changes, Fact, Row, View
 from domain.intake import rules
+from domain.versions import check
 
 DEFAULTS = "rollcall"
 
@@ -28,8 +29,7 @@ def write(_: View, now: int, params: RuleSetParams, *, actor: str, rows: Sequenc
     """Let these rules count from now on; raises InvalidError where they cannot be read."""
     book = rules.read(params.toml)
     before = rows[0].version if rows else 0
-    if params.version is not None and params.version != before:
-        raise ConflictError(f"the rules are at version {before} by now", version=before)
+    check(params.expected_version, before)
     row = RulebookRow(version=before + 1, text=params.toml, set_at=now, set_by=actor)
     fact = Fact(
         aggregate="rules",

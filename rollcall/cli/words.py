@@ -73,7 +73,7 @@ HELP: Final = {
     "to": "Who should take it; without a name, Rollcall chooses.",
     "todo": "The number of the todo.",
     "toml": "The rules, as TOML.",
-    "version": "Which version; of rules to be written the one that they replace.",
+    "version": "Which version.",
     "who": "Whom, by name.",
 }
 

@@ -36,10 +36,10 @@ async def test_rules_that_cannot_be_read_change_nothing(world: World, talk: Talk
 
 
 async def test_who_would_overwrite_what_another_wrote_is_refused(world: World) -> None:
-    await world.operator("rule.set", toml=RULES, version=0)
-    with pytest.raises(Refused, match="at version 1 by now"):
-        await world.operator("rule.set", toml=RULES, version=0)
-    assert (await world.operator("rule.set", toml=RULES, version=1)).version == 2
+    await world.operator("rule.set", toml=RULES, expected_version=0)
+    with pytest.raises(Refused, match="at version 1"):
+        await world.operator("rule.set", toml=RULES, expected_version=0)
+    assert (await world.operator("rule.set", toml=RULES, expected_version=1)).version == 2
 
 
 async def test_each_version_can_be_shown(world: World) -> None:
@@ -107,7 +107,10 @@ async def test_over_http_agents_speak_for_themselves_and_rules_are_the_admins(we
     assert (await bob.get("/intake")).status_code == 403
     assert (await operator.put("/rules/text", json={"toml": RULES})).status_code == 403
     admin = await web.client()
-    assert (await admin.put("/rules/text", json={"toml": RULES})).json()["version"] == 1
-    wrong = await admin.put("/rules/text", json={"toml": RULES.replace("any", "ani")})
+    assert (await admin.put("/rules/text", json={"toml": RULES, "expected_version": 0})).json()[
+        "version"
+    ] == 1
+    bad = {"toml": RULES.replace("any", "ani")}
+    wrong = await admin.put("/rules/text", json=bad, headers={"if-match": '"1"'})
     assert wrong.json()["fields"] == {"rule[0].ani": "unknown key 'ani'; did you mean any?"}
     assert (await bob.post("/agent/say", json={"text": "a\u0000b"})).status_code == 422
