@@ -155,7 +155,7 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rollcall to an agent: something it did not ask about."""
 
     kind: str
-    assignment: int
+    assignment: int  # 0: about none
     text: str
     at: datetime
 

@@ -209,8 +209,26 @@ class PhaseView(Struct, frozen=True, kw_only=True):
     version: int
 
 
+class ReminderView(Struct, frozen=True, kw_only=True):
+    """What is to be said, to whom and when, and how often it was."""
+
+    id: int
+    text: str
+    agent: str | None
+    task_id: int | None
+    every_us: int | None
+    due_at: datetime | None
+    fired: int
+    fired_at: datetime | None
+    created_at: datetime
+    created_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    version: int
+
+
 class TaskDetail(Struct, frozen=True, kw_only=True):
-    """A task with its assignments (newest first), comments, escalation steps, pings, phases and todos."""
+    """A task with its assignments (newest first), comments, escalation steps, pings, phases, todos and reminders."""
 
     task: TaskView
     depends_on: tuple[int, ...]
@@ -220,6 +238,7 @@ class TaskDetail(Struct, frozen=True, kw_only=True):
     pings: tuple[PingView, ...] = ()
     phases: tuple[PhaseView, ...] = ()
     todos: tuple[TodoView, ...] = ()
+    reminders: tuple[ReminderView, ...] = ()  # those still to come
 
 
 class Lease(Struct, frozen=True, kw_only=True):

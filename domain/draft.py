@@ -22,6 +22,7 @@ from contracts.records import (
     StepRow,
     Task,
 )
+from contracts.reminders import Reminder
 from contracts.work import Cast, Changes, Fact, Post, Row, View
 from domain.timers import SECOND_US, Timers
 
@@ -144,7 +145,7 @@ class Draft:
             case _:
                 assert_never(record)
 
-    def fact(self, record: Record, event: str, cause: str | None = None, **data: Any) -> None:
+    def fact(self, record: Record | Reminder, event: str, cause: str | None = None, **data: Any) -> None:
         """State what happened to a record that this decision writes."""
         aggregate, identity = _identity(record)
         self._facts.append(
@@ -293,6 +294,6 @@ def ping_message(row: Assignment, task: Task, incarnation: str, now: int) -> mes
     )
 
 
-def _identity(record: Record) -> tuple[str, str]:
+def _identity(record: Record | Reminder) -> tuple[str, str]:
     name = type(record).__name__.lower()
     return name, record.name if isinstance(record, Agent | Policy | Machine) else str(record.id)

@@ -46,6 +46,7 @@ class Cleanup(Struct, frozen=True, kw_only=True):
             "audit": self.retention.audit_us,
             "intake": self.retention.intake_us,
             "notices": self.retention.notices_us,
+            "reminders": self.retention.notices_us,  # those that have ended
             "processes": self.retention.processes_us,
             "holds": self.retention.holds_us,
         }

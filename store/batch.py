@@ -284,7 +284,7 @@ def take(catalogue: Catalogue, claim: Claim, now: int, rng: Rng) -> Course[list[
     rows.sort(key=lambda row: _order(row[:order]))
     ids = [row[0] for row in rows]
     units = [claim.unit(row_id) for row_id in ids]
-    claimed = [row[order:] for row in rows]
+    claimed = [] if claim.row_query else [row[order:] for row in rows]
     health = dict(claim.params).get("health", 0)
     ill = health if isinstance(health, int) else 0
     outcomes = yield from transact(catalogue, units, now, rng, claimed, claim.rows, ill)

@@ -25,6 +25,7 @@ AGGREGATES: Final = {
     "agents": "agent",
     "machines": "machine",
     "brakes": "brake",
+    "reminders": "reminder",
 }
 _WAKES: Final = {
     "assignments": frozenset({"pinger", "escalator"}),
@@ -32,6 +33,7 @@ _WAKES: Final = {
     "agents": frozenset({"monitor"}),
     "machines": frozenset({"monitor"}),
     "brakes": frozenset({"monitor"}),
+    "reminders": frozenset({"assigner"}),
 }
 _ACTOR: Final = "rollcall:store"
 _REASON_CHARS_MAX: Final = 500

@@ -21,7 +21,18 @@ from contracts.work import Lookup, Needs
 from store.working_set import WorkingSet
 
 DRAWN = frozenset(
-    {"assignments", "tasks", "agents", "escalations", "machines", "brakes", "todos", "phases", "intake"}
+    {
+        "assignments",
+        "tasks",
+        "agents",
+        "escalations",
+        "machines",
+        "brakes",
+        "todos",
+        "phases",
+        "reminders",
+        "intake",
+    }
 )
 
 

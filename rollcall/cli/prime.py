@@ -43,7 +43,8 @@ def page(value: Mapping[str, Any], now: datetime) -> Iterator[str]:
         yield ""
         yield "What you were told meanwhile:"
         for notice in notices:
-            yield f"  assignment {notice['assignment']}, {value_text('at', notice['at'], now)}"
+            about = f"assignment {notice['assignment']}" if notice["assignment"] else "no assignment"
+            yield f"  {about}, {value_text('at', notice['at'], now)}"
             yield from _quoted(str(notice["text"]))
     yield from _HOW.split("\n")
 

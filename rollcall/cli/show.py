@@ -57,6 +57,8 @@ _COLUMNS: Final[Mapping[str, Sequence[str]]] = {
         "ended_at",
         "attempt",
     ),
+    "reminder.ls": ("id", "due_at", "every_us", "agent", "task_id", "text", "fired", "ended_at"),
+    "reminders": ("id", "due_at", "every_us", "agent", "text", "fired"),
     "todos": ("id", "position", "done", "required", "phase_id", "text", "updated_by"),
     "phases": ("id", "position", "status", "required", "name", "updated_by"),
     "todo.ls": ("id", "position", "done", "required", "phase_id", "text", "updated_by"),

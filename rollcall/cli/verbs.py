@@ -30,6 +30,7 @@ _NOUNS: Final = {
     "phase": "Phases: the stretches of a task's way.",
     "policy": "Escalation policies: what happens when nobody answers.",
     "presence": "Presence of many: what holds deaths back.",
+    "reminder": "Reminders: what is to be said at an instant, or every so often.",
     "todo": "Todos: the checklist of a task.",
     "rule": "Rules: what intake makes of plain words.",
     "token": "Tokens: who is let in over HTTP.",

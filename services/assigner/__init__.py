@@ -7,12 +7,12 @@ from msgspec import Struct, structs
 
 from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
-from contracts.views import PhaseView, PingView, TaskDetail, TodoView
+from contracts.views import PhaseView, PingView, ReminderView, TaskDetail, TodoView
 from contracts.views import view as view_of
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import assigning, flags, tasks
 from domain.timers import Timers
-from services.assigner import lists, plans
+from services.assigner import lists, plans, reminders
 
 ASSIGN_MAX = 200
 OPENINGS_MAX = 20  # what is behind these is tried again soon enough by its own instant
@@ -44,6 +44,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
             "task.comment": self._on_task(tasks.comment),
             "assignment.handoff": self._handoff,
             **plans.units(self.timers),
+            **reminders.units(self.timers),
             "assignment.ls": lists.assignments,
             "assignment.show": lists.assignment,
             "comment.ls": lists.comments,
@@ -54,7 +55,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Tasks that want an owner: when due, and when somebody has room the first that found nobody."""
+        """Tasks that want an owner, when due, and the first that found nobody when there is room; reminders."""
         return (
             Duty(
                 name="assignments", claim=lambda now: self._claim(now, ASSIGN_MAX), due_query="next_assign_at"
@@ -64,6 +65,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
                 claim=lambda now: self._claim(now + self.timers.assign_retry_us, OPENINGS_MAX),
                 due_query=None,
             ),
+            reminders.duty(self.timers),
         )
 
     def _claim(self, until: int, limit: int) -> Claim:
@@ -185,6 +187,7 @@ def _show(request: Request) -> Unit:
     )
     pings = Lookup(query="task_pings", params=named)
     phases, todos = plans.lookups("task", "task_id", task)
+    to_come = Lookup(query="task_reminders", params=named)
 
     def answer(view: View, _now: int) -> TaskDetail:
         detail = tasks.shown(view, task, *(view.rows[part] for part in parts))
@@ -193,9 +196,10 @@ def _show(request: Request) -> Unit:
             pings=tuple(view_of(row, PingView) for row in view.rows[pings]),
             phases=tuple(view_of(row, PhaseView) for row in view.rows[phases]),
             todos=tuple(view_of(row, TodoView) for row in view.rows[todos]),
+            reminders=tuple(view_of(row, ReminderView) for row in view.rows[to_come]),
         )
 
-    return request.read(Needs(tasks=(task,), lookups=(*parts, pings, phases, todos)), answer)
+    return request.read(Needs(tasks=(task,), lookups=(*parts, pings, phases, todos, to_come)), answer)
 
 
 def _history(request: Request) -> Unit:

@@ -73,12 +73,13 @@ ORDER BY status_since, id LIMIT 20;
 INSERT INTO notices ({columns}) VALUES ({values});
 
 -- name: agent_notices -> NoticeRow
--- The latest notices about what an agent still holds, oldest first; the notices of ended leases are history.
+-- The latest notices about what an agent still holds, or about nothing it could hold (0), oldest first; the
+-- notices of ended leases are history.
 SELECT {columns} FROM (
     SELECT n.id AS number, {n.columns} FROM notices n
-    WHERE n.agent = (SELECT name FROM agents WHERE name_key = lower(:agent)) AND EXISTS (
+    WHERE n.agent = (SELECT name FROM agents WHERE name_key = lower(:agent)) AND (n.assignment_id = 0 OR EXISTS (
         SELECT 1 FROM assignments a WHERE a.id = n.assignment_id AND a.ended_at IS NULL
-    )
+    ))
     ORDER BY n.id DESC LIMIT 100
 ) AS latest
 ORDER BY number;

@@ -105,6 +105,19 @@ PLANS = {
         "SEARCH a USING INDEX assignments_open (task_id>?)",  # that is: exactly those that are open
         "SEARCH assignments USING INDEX assignments_agent (agent=? AND rowid>?)",
     ],
+    "claim_reminders": ["SEARCH reminders USING COVERING INDEX reminders_due_at (due_at<?)"],
+    "next_reminder_at": ["SEARCH reminders USING COVERING INDEX reminders_due_at (due_at>?)"],
+    "due_reminder": [
+        "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
+    "update_reminder": ["SEARCH reminders USING INTEGER PRIMARY KEY"],
+    "task_reminders": ["SEARCH reminders USING INDEX reminders_task (task_id=?)"],
+    "list_reminders": [
+        "SEARCH reminders USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH r USING COVERING INDEX reminders_due_at (due_at>?)",
+    ],
+    "forget_reminders": ["SEARCH reminders USING COVERING INDEX reminders_ended_at (ended_at<?)"],
     "list_comments": [
         "SEARCH comments USING INTEGER PRIMARY KEY (rowid>?)",
         "SEARCH comments USING INDEX comments_task (task_id=? AND id>?)",

@@ -39,6 +39,7 @@ DUE = (
     "next_silent_at",
     "next_silent_machine_at",
     "next_brake_at",
+    "next_reminder_at",
 )
 
 
