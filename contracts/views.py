@@ -228,7 +228,7 @@ class ReminderView(Struct, frozen=True, kw_only=True):
 
 
 class TaskDetail(Struct, frozen=True, kw_only=True):
-    """A task with its assignments (newest first), comments, escalation steps, pings, phases, todos and reminders."""
+    """A task with its assignments (newest first), comments, steps, pings, plan and reminders."""
 
     task: TaskView
     depends_on: tuple[int, ...]

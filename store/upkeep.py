@@ -18,7 +18,9 @@ from store.view import Life, Rng
 from store.working_set import WorkingSet
 from store.writer import Writer, posts_of
 
-FORGOTTEN: Final = frozenset({"commands", "pings", "audit", "intake", "notices", "processes", "holds"})
+FORGOTTEN: Final = frozenset(
+    {"commands", "pings", "audit", "intake", "notices", "reminders", "processes", "holds"}
+)
 AGGREGATES: Final = {
     "assignments": "assignment",
     "tasks": "task",

@@ -55,7 +55,7 @@ class Assigner(Struct, frozen=True, kw_only=True):
 
     @property
     def duties(self) -> tuple[Duty, ...]:
-        """Tasks that want an owner, when due, and the first that found nobody when there is room; reminders."""
+        """Tasks that want an owner (when due, or when somebody has room again), and reminders."""
         return (
             Duty(
                 name="assignments", claim=lambda now: self._claim(now, ASSIGN_MAX), due_query="next_assign_at"

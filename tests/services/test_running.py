@@ -67,6 +67,8 @@ async def test_what_was_published_and_not_confirmed_is_heard_once(
 
 async def test_cleanup_forgets_what_is_past_its_time_and_nothing_else(world: World) -> None:
     _, lease = await world.given("a1")
+    await world.operator("reminder.add", text="now")
+    await world.operator("reminder.add", text="some day", at="2999-01-01T00:00:00Z")
     await world.says("a1", "wait", lease, command_id="old", on="peer", who="Ruto")
     await world.forward(hours=23)
     await world.says("a1", "ack", lease, command_id="young")
@@ -86,6 +88,7 @@ async def test_cleanup_forgets_what_is_past_its_time_and_nothing_else(world: Wor
         tables, 0
     )
     assert world.rows("SELECT count(*) FROM tasks") == [(1,)]
+    assert world.rows("SELECT text FROM reminders") == [("some day",)]
     assert world.rows("SELECT count(*) FROM comments")[0][0] > 0
 
 
