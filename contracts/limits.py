@@ -43,6 +43,7 @@ PROCESSES_MAX: Final = 500
 BEAT_SECONDS_MAX: Final = 3_600
 """The longest interval between beats: what is said to be longer counts as this."""
 POLICY_STEPS_MAX: Final = 16
+PREVIEW_TASKS_MAX: Final = 50
 MINUTES_MAX: Final = 60 * 24 * 366
 INT_MAX: Final = 2**63 - 1
 INSTANT_MAX: Final = 32_503_680_000_000_000

@@ -14,6 +14,10 @@ from msgspec import Meta, Struct
 
 Role = Literal["agent", "operator", "admin", "read_only"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
+Kind = Role | Literal["link", "session"]
+"""What a token says that it is: a link lets in once, a session lives in a browser's cookie."""
+LINK_US: Final = 10 * 60_000_000
+SESSION_US: Final = 12 * 3_600_000_000
 SECRET_BYTES: Final = 32
 PREFIX_CHARS: Final = 8  # of the secret: enough to find a token by, and far too few to guess it from
 
@@ -44,7 +48,7 @@ class TokenRow(Struct, frozen=True, kw_only=True, gc=False):
     last_used_at: int | None = None
 
 
-def token(role: Role, secret: bytes) -> str:
+def token(kind: Kind, secret: bytes) -> str:
     """Return the token of 32 random bytes."""
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"{len(secret)} bytes, a secret has {SECRET_BYTES}")
@@ -53,7 +57,7 @@ def token(role: Role, secret: bytes) -> str:
     for _ in range(_SECRET_CHARS):
         number, place = divmod(number, len(_LETTERS))
         letters = _LETTERS[place] + letters
-    body = f"rcl_{role.replace('_', '')}_{letters}"
+    body = f"rcl_{kind.replace('_', '')}_{letters}"
     return f"{body}_{_checksum(body)}"
 
 
@@ -63,6 +67,16 @@ def well_formed(text: str) -> bool:
         return False
     body, _, checksum = text.rpartition("_")
     return _checksum(body) == checksum
+
+
+def link(address: str, code: str) -> str:
+    """Return a link into the dashboard; what follows # is told to no server, and stands in no log."""
+    return f"{address}/login#{code}"
+
+
+def kind(text: str) -> str:
+    """Return what a well-formed token says that it is."""
+    return text[4 : text.index("_", 4)]
 
 
 def prefix(text: str) -> str:

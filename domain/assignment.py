@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 from msgspec import structs
 
-from contracts.errors import SnoozeLimitError
+from contracts.errors import NotAllowedNowError, SnoozeLimitError
 from contracts.messages import (
     Ack,
     Answer,
@@ -23,7 +23,19 @@ from domain import waits
 from domain.matrix import END_REASONS, TABLE, Said, Word, target
 from domain.timers import Timers
 
-__all__ = ["TABLE", "Event", "apply", "extended", "given_up", "kind", "repeated", "settle"]
+__all__ = [
+    "TABLE",
+    "Event",
+    "apply",
+    "extended",
+    "given_up",
+    "kind",
+    "put_off",
+    "repeated",
+    "replied",
+    "settle",
+    "vouched",
+]
 
 Event = Answer | Word
 
@@ -114,6 +126,31 @@ def settle(row: Assignment) -> Assignment:
 def extended(row: Assignment, at: int) -> Assignment:
     """Return the row with a fresh clock: somebody was told, and its holder gets as long again."""
     return settle(_clocked(row, at + (row.accept_us if row.status == "pending" else row.act_us)))
+
+
+def vouched(row: Assignment, at: int, timers: Timers) -> Assignment:
+    """Return the row when an operator says that somebody has it in hand: heard, on a fresh clock."""
+    target(row, "cancel")  # refuses what has ended
+    if row.status == "snoozed":
+        raise NotAllowedNowError(f"assignment {row.id} is snoozed: nobody is asked now", status=row.status)
+    warn_by = at + row.warn_us if row.status == "acknowledged" else None
+    return settle(structs.replace(_found_again(row, at, timers), stalled=False, warn_by=warn_by))
+
+
+def put_off(row: Assignment, minutes: int, at: int, timers: Timers) -> Assignment:
+    """Return the row when an operator lets its holder be asked again later: its own snoozes stay its own."""
+    target(row, "snooze")
+    rested = _snoozed(structs.replace(_heard(row), snoozes=0), Snooze(minutes=minutes), at, timers)
+    return settle(structs.replace(rested, snoozes=row.snoozes, snooze_reason=None))
+
+
+def replied(row: Assignment, at: int, timers: Timers) -> Assignment:
+    """Return the row when an operator has said what its holder waits for."""
+    if target(row, "resume") == "already":
+        raise NotAllowedNowError(
+            f"assignment {row.id} is {row.status}: nobody waits for an answer", status=row.status
+        )
+    return settle(_running(_heard(row), at, timers))
 
 
 def repeated(row: Assignment, at: int, timers: Timers) -> Assignment:

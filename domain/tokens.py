@@ -5,12 +5,17 @@ from collections.abc import Mapping, Sequence
 from msgspec import structs
 
 from contracts.codec import instant
-from contracts.errors import ExistsError, InvalidError, NotFoundError
+from contracts.errors import ExistsError, InvalidError, NotFoundError, UnauthorizedError
+from contracts.operations import logins
 from contracts.operations.tokens import CreateParams, ListResult, RevokeParams, TokenView
-from contracts.tokens import TokenRow
+from contracts.tokens import LINK_US, SESSION_US, TokenRow
 from contracts.work import Changes, Fact, Row, View
 
 DAY_US = 86_400_000_000
+USED_UP = "this link was used, or is too old: ask for another with `rollcall dashboard`"
+_LINK = "-link"
+_WHO_CHARS = 40  # of the operator's name, so that the session's is one too
+_DIGEST_CHARS = 6
 
 
 def create(view: View, now: int, params: CreateParams, *, actor: str, known: Sequence[TokenRow]) -> Changes:
@@ -53,6 +58,69 @@ def revoke(_: View, now: int, params: RevokeParams, *, actor: str, known: Sequen
         return Changes(answer=_view(row))
     row = structs.replace(row, revoked_at=now)
     return Changes(rows=(Row("put_token", row),), facts=(_fact(row, "revoked", 2, actor),), answer=_view(row))
+
+
+def invite(
+    now: int, params: logins.CreateParams, *, name: str, actor: str, known: Sequence[TokenRow]
+) -> Changes:
+    """Write down a link that works once; `name` is that of the session it opens."""
+    if known:
+        raise ExistsError(f"there is a link {known[0].name} already")
+    row = TokenRow(
+        name=link_name(name),
+        role=params.scope,
+        agent=None,
+        prefix=params.prefix,
+        digest=bytes.fromhex(params.digest),
+        created_at=now,
+        created_by=actor,
+        expires_at=now + LINK_US,
+    )
+    shown = logins.LoginView(session=name, scope=params.scope, expires_at=instant(row.expires_at))
+    return Changes(
+        rows=(Row("put_token", row),), facts=(_fact(row, "created", 1, actor, scope=row.role),), answer=shown
+    )
+
+
+def enter(now: int, known: Sequence[TokenRow], *, link: bytes, prefix: str, digest: bytes) -> Changes:
+    """Let whoever has a link in, once: the link ends, and a session of its role begins.
+
+    `link` is the digest of the link, `prefix` and `digest` are the session's. Raises UnauthorizedError.
+    """
+    row = next((row for row in known if row.digest == link and counts(row, now)), None)
+    if row is None:
+        raise UnauthorizedError(USED_UP)
+    name = row.name.removesuffix(_LINK)
+    session = structs.replace(
+        row,
+        name=name,
+        prefix=prefix,
+        digest=digest,
+        created_at=now,
+        created_by=f"operator:{name}",
+        expires_at=now + SESSION_US,
+        last_used_at=now,
+    )
+    ended = structs.replace(row, revoked_at=now, last_used_at=now)
+    actor = session.created_by
+    return Changes(
+        rows=(Row("put_token", ended), Row("put_token", session)),
+        facts=(
+            _fact(row, "revoked", 2, actor),
+            _fact(session, "created", 1, actor, scope=session.role),
+        ),
+        answer=_view(session),
+    )
+
+
+def session_name(who: str, params: logins.CreateParams) -> str:
+    """Return what an operator's session is named: a name is used once."""
+    return f"{who[:_WHO_CHARS]}-{params.digest[:_DIGEST_CHARS]}"
+
+
+def link_name(session: str) -> str:
+    """Return under which name the link to a session is written down."""
+    return f"{session}{_LINK}"
 
 
 def used(known: Sequence[TokenRow], at: Mapping[str, int]) -> Changes:

@@ -66,7 +66,7 @@ def _kind(parameter: click.Parameter) -> dict[str, Any]:
             found = {"kind": "word", "words": _words(choice)}
         case Time():
             found = {"kind": "time"}
-        case Words(inner=inner):
+        case Words(inner=Text() as inner):
             found = {"kind": "words"} | _limits(inner)
         case Text() as text:
             found = {"kind": "text"} | _limits(text)

@@ -135,6 +135,7 @@ def gateway(settings: Settings) -> Gateway:
         per_minute=http.per_minute,
         names=_listed(http.names),
         proxies=_listed(http.proxies),
+        greets=settings.operator or "",
         fixed=tokens.digest(http.token) if http.token else "",
     )
     return Gateway(listening=listening, reads=reads, opened=partial(opened_at, settings))
@@ -144,10 +145,12 @@ def _listed(said: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, said.split(","))))
 
 
-def opened_at(settings: Settings, address: str) -> None:
+def opened_at(settings: Settings, address: str, link: str) -> None:
     """Say where the gateway listens, to people and to the command line."""
     settings.http_file.write_text(address, "utf-8")
     sys.stdout.write(f"http: {address}\n")
+    if link:
+        sys.stdout.write(f"dashboard: {link} (works once, for 10 minutes; rollcall dashboard: another)\n")
     sys.stdout.flush()
 
 

@@ -5,7 +5,7 @@ from msgspec import Struct
 from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
-from domain import escalation, lists, policies
+from domain import escalation, lists, policies, previewing
 from domain.timers import Timers
 
 POLICIES = Lookup(query="list_policies")
@@ -32,6 +32,7 @@ class Escalator(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["policy.try"], unit=self._try),
             Endpoint(operation=BY_NAME["escalation.ls"], unit=_list_escalations),
             Endpoint(operation=BY_NAME["escalation.show"], unit=_show_escalation),
+            Endpoint(operation=BY_NAME["policy.preview"], unit=self._preview),
         )
 
     @property
@@ -60,6 +61,13 @@ class Escalator(Struct, frozen=True, kw_only=True):
         )
         return request.read(
             needs, lambda view, now: escalation.try_policy(view, task, policy, now, timers=self.timers)
+        )
+
+    def _preview(self, request: Request) -> Unit:
+        params = request.params
+        needs = Needs(tasks=params.tasks, policies=(params.name,), candidates=True, excluded=True)
+        return request.read(
+            needs, lambda view, now: previewing.preview(view, params, now, timers=self.timers)
         )
 
 

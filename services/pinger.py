@@ -1,5 +1,7 @@
 """Pinger: sends the pings that are due, and takes the answers, durable or asked for at once."""
 
+from collections.abc import Callable
+
 from msgspec import Struct, structs
 
 from bus.service import Chore, Context, Delivery, Duty, Endpoint, Front, Inbox, Listener, Request, digest
@@ -8,7 +10,7 @@ from contracts.codec import decode, decode_union, encode
 from contracts.errors import InvalidError, RollcallError
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
-from domain import answers, pinging, presence
+from domain import answers, pinging, presence, vouching
 from domain.timers import Timers
 
 _ALONE = Needs(alone=True)
@@ -27,10 +29,15 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Every kind of answer, and `next`."""
+        """Every kind of answer, `next`, and what operators say about an assignment."""
         kinds = (BY_NAME[f"assignment.{kind}"] for kind in messages.ANSWERS)
         asked = Endpoint(operation=BY_NAME["assignment.next"], unit=_next)
-        return (*(Endpoint(operation=operation, unit=self._asked) for operation in kinds), asked)
+        said = (
+            Endpoint(operation=BY_NAME["assignment.vouch"], unit=self._vouching(vouching.vouch)),
+            Endpoint(operation=BY_NAME["assignment.defer"], unit=self._vouching(vouching.defer)),
+            Endpoint(operation=BY_NAME["assignment.reply"], unit=self._vouching(vouching.reply)),
+        )
+        return (*(Endpoint(operation=operation, unit=self._asked) for operation in kinds), asked, *said)
 
     @property
     def inboxes(self) -> tuple[Inbox, ...]:
@@ -54,6 +61,12 @@ class Pinger(Struct, frozen=True, kw_only=True):
     def chores(self) -> tuple[Chore, ...]:
         """Saying up to when the answers have been handled."""
         return (Chore(name="answered", every_s=1.0, run=_answered),)
+
+    def _vouching(self, decide: Callable[..., Changes]) -> Callable[[Request], Unit]:
+        return lambda request: request.write(
+            Needs(assignments=(request.params.assignment,)),
+            lambda view, now: decide(view, now, request.params, actor=request.actor, timers=self.timers),
+        )
 
     def _claim(self, _now: int) -> Claim:
         return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_ALONE)

@@ -3,11 +3,13 @@
 from contracts.operations import (
     agents,
     answers,
+    attention,
     audit,
     dead_letters,
     flags,
     intake,
     lists,
+    logins,
     machines,
     orders,
     plans,
@@ -17,11 +19,13 @@ from contracts.operations import (
     system,
     tasks,
     tokens,
+    vouching,
 )
 from contracts.operations.registry import Operation
 
 ALL: tuple[Operation, ...] = (
     *answers.OPERATIONS,
+    *vouching.OPERATIONS,
     *tasks.OPERATIONS,
     *plans.OPERATIONS,
     *lists.OPERATIONS,
@@ -35,6 +39,8 @@ ALL: tuple[Operation, ...] = (
     *dead_letters.OPERATIONS,
     *tokens.OPERATIONS,
     *intake.OPERATIONS,
+    *logins.OPERATIONS,
+    *attention.OPERATIONS,
     *audit.OPERATIONS,
     *system.OPERATIONS,
 )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from contracts.limits import POLICY_STEPS_MAX, Id, Name
+from contracts.limits import POLICY_STEPS_MAX, PREVIEW_TASKS_MAX, Id, Name
 from contracts.operations.registry import Edit, Noun, Route
 from contracts.records import PolicyStep
 from contracts.views import PolicyView
@@ -58,6 +58,28 @@ class TryResult(Struct, frozen=True, kw_only=True):
     course: tuple[TryStep, ...]
 
 
+class PreviewParams(Struct, frozen=True, kw_only=True):
+    """Ask what these steps would do to tasks that follow the policy, if their holders stayed silent."""
+
+    name: Name
+    steps: Steps
+    tasks: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=PREVIEW_TASKS_MAX)]
+
+
+class PreviewItem(Struct, frozen=True, kw_only=True):
+    """What would become of a task with the policy as it is, and with the steps that were given."""
+
+    task: int
+    before: tuple[TryStep, ...]
+    after: tuple[TryStep, ...]
+
+
+class PreviewResult(Struct, frozen=True, kw_only=True):
+    """The tasks that are open, and follow the policy; a running escalation keeps the copy it began with."""
+
+    items: tuple[PreviewItem, ...]
+
+
 POLICY = Noun("policy", "escalator")
 
 OPERATIONS = (
@@ -96,5 +118,15 @@ OPERATIONS = (
         arguments=("task",),
         errors=("not_found", "conflict"),
         http=(Route("GET", "/tasks/{task}/rehearsal"),),
+    ),
+    POLICY.operation(
+        "preview",
+        PreviewParams,
+        PreviewResult,
+        "Show what other steps would do to the open assignments that follow a policy.",
+        priority="look",
+        arguments=("name",),
+        errors=(),
+        http=(Route("POST", "/policies/{name}/preview"),),
     ),
 )

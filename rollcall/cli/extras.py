@@ -16,7 +16,7 @@ from contracts import tokens
 from contracts.messages import TaskSpec
 from contracts.operations import Operation
 from contracts.records import WaitKind
-from rollcall.cli.failures import USAGE, Failed
+from rollcall.cli.failures import UNAVAILABLE, USAGE, Failed
 from rollcall.cli.kinds import FILE_BYTES_MAX, Span, Time, Word
 from rollcall.cli.setting import Caller
 from rollcall.cli.spans import minutes_until, written
@@ -160,6 +160,23 @@ def _keep(path: Path, drawn: str) -> None:
         raise Failed(f"{path} cannot be written: {error.strerror}", USAGE) from error
 
 
+def _draw_link(values: Values, _caller: Caller) -> Values:
+    """Draw the code of a link, as a token is."""
+    drawn = tokens.token("link", secrets.token_bytes(tokens.SECRET_BYTES))
+    click.get_current_context().meta[_DRAWN] = drawn
+    return values | {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+
+
+def _show_link(caller: Caller, operation: Operation, params: Struct) -> None:
+    from rollcall.cli.answering import ask
+
+    file = caller.settings.http_file
+    if not file.exists():
+        raise Failed("no gateway listens here: rollcall up, or rollcall run gateway", UNAVAILABLE)
+    drawn = click.get_current_context().meta[_DRAWN]
+    ask(caller, operation, params, {"link": tokens.link(file.read_text("utf-8").strip(), drawn)})
+
+
 def _show_once(caller: Caller, operation: Operation, params: Struct) -> None:
     from rollcall.cli.answering import ask
 
@@ -214,5 +231,6 @@ EXTRAS: Final = {
     "agent.join": Extra(parameters=_optional_session),
     "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
     "task.import": Extra(parameters=_from_file, values=_tasks),
+    "login.create": Extra(parameters=_drawn_here, values=_draw_link, run=_show_link),
     "token.create": Extra(parameters=_drawn_here, values=_draw, run=_show_once),
 }

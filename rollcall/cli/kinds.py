@@ -136,15 +136,15 @@ class Part(click.ParamType[list[Any]]):
         return [{first.encode_name: word} | more]
 
 
-class Words(click.ParamType[list[str]]):
-    """Words with commas between them."""
+class Words(click.ParamType[list[Any]]):
+    """Words, or numbers, with commas between them."""
 
     name = "words"
 
-    def __init__(self, inner: Text) -> None:
+    def __init__(self, inner: click.ParamType[Any]) -> None:
         self.inner = inner
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
         """Return the words."""
         return [self.inner.convert(word.strip(), param, ctx) for word in value.split(",") if word.strip()]
 
@@ -217,7 +217,7 @@ def _kind(kind: Type, field: Field) -> click.ParamType[Any]:
         case VarTupleType(item_type=StructType(cls=cls)):
             return Part(cls, field.name)
         case VarTupleType(item_type=inner):
-            return Words(_text(inner))
+            return Words(_kind(inner, field))
         case _:
             return _text(kind)
 

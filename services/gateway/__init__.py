@@ -24,6 +24,7 @@ class Listening(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # under which it may be asked, beside those of this machine
     proxies: tuple[str, ...] = ()  # addresses of those whose word on the caller's address counts
     per_minute: int = 6_000  # requests of one caller
+    greets: str = ""  # whose link into the dashboard is made when it opens; "": nobody's
     fixed: str = ""  # digest of the one token that stands in the configuration; "": there is none
 
 
@@ -32,7 +33,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
 
     listening: Listening
     reads: Reads  # how the owners answer their queries, by the operation's name
-    opened: Callable[[str], None]  # is told the address
+    opened: Callable[[str, str], None]  # is told the address, and a link into the dashboard; "" for none
     name: str = "gateway"
     endpoints: tuple[Endpoint, ...] = ()
     inboxes: tuple[Inbox, ...] = ()

@@ -24,9 +24,11 @@ from contracts.errors import (
 )
 from contracts.operations import ALL, Operation
 from contracts.operations.registry import API, Route
-from services.gateway import problems
+from services.gateway import problems, session
 from services.gateway.door import JSON, AnyRequest, Door
+from services.gateway.guard import CALLER, PROOF
 from services.gateway.openapi import document
+from services.gateway.session import Sessions
 
 log = structlog.get_logger(__name__)
 
@@ -37,11 +39,11 @@ _KINDS: dict[int, type[RollcallError]] = {
 }
 
 
-def app(door: Door) -> Litestar:
+def app(door: Door, sessions: Sessions) -> Litestar:
     """Return the app of all operations."""
     handlers = [_handler(door, operation, route) for operation in ALL for route in operation.routes]
     return Litestar(
-        route_handlers=[*handlers, _description(), _changes(door)],
+        route_handlers=[*handlers, _description(), _changes(door), *_session(sessions)],
         openapi_config=None,
         exception_handlers={Exception: _refused},
         request_max_body_size=None,  # each operation has its own
@@ -69,6 +71,26 @@ def _changes(door: Door) -> HTTPRouteHandler:
         return Stream(door.changes(request), media_type="text/event-stream", headers=headers)
 
     return HTTPRouteHandler(f"{API}/events", http_method="GET", status_code=200)(listen)
+
+
+def _session(sessions: Sessions) -> list[HTTPRouteHandler]:
+    """Return who asks, and the end of a session; how one begins is the guard's."""
+    headers = {"cache-control": "no-store"}
+
+    async def who(request: AnyRequest) -> Response[bytes]:
+        found = await sessions.shown(request.scope["state"][CALLER])
+        return Response(found, media_type=JSON, headers=headers)
+
+    async def leave(request: AnyRequest) -> Response[bytes]:
+        if not request.scope["state"][PROOF][0]:  # a token that is no session ends by its own verb
+            await sessions.leave(request.scope["state"][CALLER])
+        cookie = session.baked("", request.headers, request.scope["scheme"], ends=True)
+        return Response(b"{}", media_type=JSON, headers=headers | {"set-cookie": cookie})
+
+    return [
+        HTTPRouteHandler(session.PATH, http_method="GET", status_code=200)(who),
+        HTTPRouteHandler(session.PATH, http_method="DELETE", status_code=200)(leave),
+    ]
 
 
 def _description() -> HTTPRouteHandler:

@@ -27,7 +27,7 @@ from contracts.operations.registry import API, Route
 from contracts.work import Committed
 from services.gateway import events, problems, reading, versions, waiting
 from services.gateway.asking import Desk
-from services.gateway.guard import CALLER
+from services.gateway.guard import CALLER, PROOF
 from services.gateway.identity import Caller, Doorkeeper
 
 JSON: Final = "application/json"
@@ -96,12 +96,12 @@ class Door:
         place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
         if asked:
             raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
-        token = request.headers["authorization"]
+        proof = request.scope["state"][PROOF]
 
         async def still() -> bool:
             """Look whether the token counts: a stream ends with it."""
             try:
-                return await self._keeper.admit(token) == caller
+                return await self._keeper.admit(*proof) == caller
             except RollcallError:
                 return False
 

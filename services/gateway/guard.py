@@ -1,7 +1,7 @@
 """What is asked before anything else: by which name, from which page, and with which token."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,7 +18,7 @@ from contracts.errors import (
     RollcallError,
     UnauthorizedError,
 )
-from services.gateway import Listening, problems, rates
+from services.gateway import Listening, problems, rates, session, site
 from services.gateway.identity import Doorkeeper
 from services.gateway.rates import FAILURES, PER_ADDRESS, Left, Rates
 
@@ -30,6 +30,7 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CALLER: Final = "caller"  # under which the scope says who asks
+PROOF: Final = "proof"  # and with what it was proved: the header, and the cookie
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ONCE: Final = frozenset({b"host", b"authorization", b"origin", b"sec-fetch-site", b"content-type"})
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
@@ -38,13 +39,17 @@ _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser
 class Guard:
     """Lets a request through to the app, or refuses it; the app hears of nobody who was not proved.
 
-    Who asks stands in the state of the scope, under `CALLER`.
+    Who asks stands in the state of the scope, under `CALLER`. The dashboard's files are everybody's.
     """
 
-    def __init__(self, app: App, keeper: Doorkeeper, listening: Listening) -> None:
+    def __init__(
+        self, app: App, keeper: Doorkeeper, sessions: session.Sessions, listening: Listening
+    ) -> None:
         """Keep under which names this may be asked, beside those of this machine, by whom, and how often."""
         self._app = app
         self._keeper = keeper
+        self._sessions = sessions
+        self._site = site.Site()
         self._hosts = LOCAL | {host.lower() for host in listening.names}
         self._proxies = frozenset(listening.proxies)
         self._callers = rates = Rates(listening.per_minute)
@@ -59,10 +64,17 @@ class Guard:
         try:
             _check_once(scope)
             self._check_host(headers)
+            method, path = str(scope["method"]), str(scope["path"])
+            page = self._site.find(method, path)
+            if page is not None:  # also when a link elsewhere leads here: nobody's data is in it
+                await _answer(send, *site.response(page, method, headers))
+                return
             self._check_origin(headers)
-            path = str(scope["path"])
             if path.startswith(problems.PAGES):
                 await explain(path.removeprefix(problems.PAGES), send)
+                return
+            if (method, path) == ("POST", session.PATH):
+                await self._enter(scope, headers, receive, send)
                 return
             send = await self._admitted(scope, headers, send)
         except RollcallError as error:
@@ -81,13 +93,14 @@ class Guard:
         everybody = self._addresses.take(address, now)
         if not everybody.allowed:
             raise TooManyError(everybody)
+        proof = (headers.get("authorization", ""), session.brought(headers))
         try:
-            caller = await self._keeper.admit(headers.get("authorization", ""))
+            caller = await self._keeper.admit(*proof)
         except UnauthorizedError as error:
-            failed = self._failures.take(address, now)
-            if failed.allowed:
-                raise
-            raise TooManyError(failed) from error
+            self._count_failure(address, now, error)
+        if not proof[0]:
+            session.check_page(scope["method"], headers, scope["scheme"])
+        scope["state"][PROOF] = proof
         left = self._callers.take(f"agent:{caller.agent}" if caller.agent else f"token:{caller.name}", now)
         if not left.allowed:
             raise TooManyError(left)
@@ -106,6 +119,24 @@ class Guard:
         peer = str((scope.get("client") or ("",))[0])
         said = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         return said if said and peer in self._proxies else peer
+
+    async def _enter(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        """Change a link into a session; whoever guesses is slowed down as with tokens."""
+        session.check_page("POST", headers, scope["scheme"])
+        body = await session.read_body(receive)
+        try:
+            view, drawn = await self._sessions.enter(body)
+        except UnauthorizedError as error:
+            self._count_failure(self._address(scope, headers), anyio.current_time(), error)
+        cookie = session.baked(drawn, headers, scope["scheme"])
+        more = {"set-cookie": cookie, "cache-control": "no-store"}
+        await _send(send, 201, "application/json", session.told(view), more)
+
+    def _count_failure(self, address: str, now: float, error: UnauthorizedError) -> NoReturn:
+        failed = self._failures.take(address, now)
+        if failed.allowed:
+            raise error
+        raise TooManyError(failed) from error
 
     def _check_host(self, headers: dict[str, str]) -> None:
         """Refuse a foreign name: it is how a page elsewhere reaches a server on this machine."""
@@ -167,5 +198,9 @@ async def explain(code: str, send: Send) -> None:
 async def _send(send: Send, status: int, kind: str, body: bytes, more: dict[str, str]) -> None:
     headers = {"content-type": kind, "content-length": str(len(body)), "x-content-type-options": "nosniff"}
     raw = [(name.encode(), value.encode()) for name, value in (headers | more).items()]
+    await _answer(send, status, raw, body)
+
+
+async def _answer(send: Send, status: int, raw: site.Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

@@ -35,6 +35,10 @@ class _Found(Struct, frozen=True):
     rows: tuple[TokenRow, ...]
 
 
+def _is(said: str, *kinds: str) -> bool:
+    return tokens.well_formed(said) and tokens.kind(said) in kinds
+
+
 class Doorkeeper:
     """Knows tokens."""
 
@@ -45,10 +49,19 @@ class Doorkeeper:
         self._known: OrderedDict[str, tuple[float, Caller | None]] = OrderedDict()
         self._used: dict[str, int] = {}
 
-    async def admit(self, authorization: str) -> Caller:
-        """Return who it is; raises UnauthorizedError, always with the same words."""
+    async def admit(self, authorization: str, cookie: str = "") -> Caller:
+        """Return who it is; raises UnauthorizedError, always with the same words.
+
+        A cookie holds a session and nothing else, and a session comes in a cookie: what one place would let
+        in is of no use in the other. Whoever says both is taken by the first.
+        """
         scheme, _, said = authorization.partition(" ")
-        caller = await self._caller(said.strip()) if f"{scheme.lower()} " == _SCHEME else None
+        caller = None
+        if authorization:
+            counts = f"{scheme.lower()} " == _SCHEME and not _is(said.strip(), "link", "session")
+            caller = await self._caller(said.strip()) if counts else None
+        elif _is(cookie, "session"):
+            caller = await self._caller(cookie)
         if caller is None:
             raise UnauthorizedError("a bearer token that counts is needed")
         if caller.name != FIXED:

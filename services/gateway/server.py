@@ -10,6 +10,8 @@ import structlog
 import uvicorn
 
 from bus.service import Context
+from contracts import tokens
+from contracts.errors import RollcallError
 from services.gateway import Gateway, Listening
 from services.gateway.app import app
 from services.gateway.asking import Desk
@@ -18,6 +20,7 @@ from services.gateway.door import Door
 from services.gateway.events import Hub
 from services.gateway.guard import App, Guard
 from services.gateway.identity import Doorkeeper
+from services.gateway.session import Sessions
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +45,9 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     keeper = Doorkeeper(context, gateway.listening.fixed)
     hub = Hub(context, stop)
     door = Door(Desk(context, gateway.reads), keeper, hub, stop)
-    asgi = cast("App", app(door))  # Litestar names its types otherwise
-    guarded = Guard(asgi, keeper, gateway.listening)
+    sessions = Sessions(context)
+    asgi = cast("App", app(door, sessions))  # Litestar names its types otherwise
+    guarded = Guard(asgi, keeper, sessions, gateway.listening)
     listening = await _bound(gateway.listening, stop)
     if listening is None:
         return
@@ -53,7 +57,8 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
             group.start_soon(_note_uses, keeper, stop)
             group.start_soon(_end, server, hub, stop)
             group.start_soon(hub.run)
-            gateway.opened(_address(listening, gateway.listening))
+            address = _address(listening, gateway.listening)
+            gateway.opened(address, await _link(sessions, address, gateway.listening.greets))
             await server.serve(sockets=[listening])
             if not stop.is_set():
                 group.cancel_scope.cancel()
@@ -101,6 +106,15 @@ def _address(listening: socket.socket, said: Listening) -> str:
     scheme = "https" if said.certificate else "http"
     host = f"[{said.host}]" if ":" in said.host else said.host
     return f"{scheme}://{host}:{listening.getsockname()[1]}"
+
+
+async def _link(sessions: Sessions, address: str, who: str) -> str:
+    """Return a link for whoever started this and sees what it prints; "" when none can be made now."""
+    try:
+        return tokens.link(address, await sessions.invite(who)) if who else ""
+    except RollcallError as error:
+        log.warning("dashboard.no_link", reason=str(error), hint="rollcall dashboard")
+        return ""
 
 
 async def _end(server: Server, hub: Hub, stop: anyio.Event) -> None:

@@ -13,7 +13,7 @@ from contracts.errors import RollcallError
 from contracts.messages import Beat
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Claim, Committed, Lookup, Needs, Unit
-from domain import agents, brakes, daemons, presence, silence, status
+from domain import agents, attention, brakes, daemons, presence, silence, status
 from domain.addresses import Reach
 from domain.listening import interval_us
 from domain.timers import Timers
@@ -55,6 +55,8 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["machine.ls"], unit=machines.listed),
             Endpoint(operation=BY_NAME["machine.show"], unit=machines.shown),
             *orders.endpoints(self.timers),
+            Endpoint(operation=BY_NAME["attention.ls"], unit=_attention),
+            Endpoint(operation=BY_NAME["login.create"], unit=tokens.invite),
             Endpoint(operation=BY_NAME["token.create"], unit=tokens.create),
             Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
             Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
@@ -213,6 +215,16 @@ def _sync(request: Request) -> Unit:
     return request.read(
         Needs(agents=(name,), leases=True, lookups=(notices,)),
         lambda view, now: presence.sync(view, name, now, notices=view.rows[notices]),
+    )
+
+
+def _attention(request: Request) -> Unit:
+    limit = (("limit", attention.ITEMS_MAX),)
+    parts = tuple(Lookup(query=f"attention_{sort}", params=limit) for sort in ("assignments", "tasks"))
+    dead = Lookup(query="list_dead")
+    return request.read(
+        Needs(lookups=(*parts, dead)),
+        lambda view, _: attention.listed(*(view.rows[part] for part in (*parts, dead))),
     )
 
 

@@ -16,6 +16,17 @@ def create(request: Request) -> Unit:
     )
 
 
+def invite(request: Request) -> Unit:
+    """Return the unit that lets somebody into the dashboard, once."""
+    params = request.params
+    name = tokens.session_name(request.identity, params)
+    known = Lookup(query="token_named", params=(("name", tokens.link_name(name)),))
+    return request.write(
+        Needs(lookups=(known,)),
+        lambda view, now: tokens.invite(now, params, name=name, actor=request.actor, known=view.rows[known]),
+    )
+
+
 def revoke(request: Request) -> Unit:
     """Return the unit that lets a token in no more."""
     params = request.params

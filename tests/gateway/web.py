@@ -35,10 +35,12 @@ class Doors:
     def __init__(self, listening: Listening) -> None:
         self.listening = listening
         self.urls: list[str] = []
+        self.links: list[str] = []
         self.opened = anyio.Event()
 
-    def note(self, url: str) -> None:
+    def note(self, url: str, link: str) -> None:
         self.urls.append(url)
+        self.links.append(link)
         self.opened.set()
 
     def services(self, timers: Timers) -> list[Service]:

@@ -1,0 +1,60 @@
+"""Who needs somebody: what an operator looks at first."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from contracts.attention import KINDS, AttentionRow
+from contracts.codec import instant
+from contracts.operations.attention import AttentionView, ListResult
+from contracts.records import Agent
+
+ITEMS_MAX: Final = 500
+"""Of each sort: whoever has more of them needs another page than a list."""
+
+
+def listed(
+    assignments: Sequence[AttentionRow], tasks: Sequence[AttentionRow], dead: Sequence[Agent]
+) -> ListResult:
+    """Return all that needs somebody, the most pressing kind first, and of one kind the oldest."""
+    found = [*map(_of_task, (*assignments, *tasks)), *map(_of_agent, dead)]
+    found.sort(key=lambda item: (KINDS.index(item.kind), item.priority or 0, item.since))
+    more = len(assignments) >= ITEMS_MAX or len(tasks) >= ITEMS_MAX
+    return ListResult(items=tuple(found), more=more)
+
+
+def _of_task(row: AttentionRow) -> AttentionView:
+    return AttentionView(
+        kind=row.kind,
+        since=instant(row.since),
+        why=_why(row),
+        task=row.task_id,
+        title=row.title,
+        priority=row.priority,
+        assignment=row.assignment_id,
+        status=row.status,
+        agent=row.agent,
+    )
+
+
+def _why(row: AttentionRow) -> str:
+    match row.kind:
+        case "silent":
+            return f"{row.asked} pings without an answer"
+        case "exhausted":
+            return f"{row.asked} pings without an answer, and no step of the policy is left"
+        case "stalled":
+            return f"no progress since: {row.why}" if row.why else "accepted, and no progress"
+        case "human":
+            return row.why or "waits for a person"
+        case _:
+            return row.why or row.kind
+
+
+def _of_agent(agent: Agent) -> AttentionView:
+    return AttentionView(
+        kind="dead",
+        since=instant(agent.status_since),
+        why=agent.dead_why or agent.status_why,
+        status=agent.status,
+        agent=agent.name,
+    )

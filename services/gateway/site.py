@@ -1,0 +1,94 @@
+"""The dashboard's files, as they are sent: read once, and public. What they show is not."""
+
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from msgspec import Struct
+
+Headers = list[tuple[bytes, bytes]]
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_KINDS: Final = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+}
+_VIEWS: Final = re.compile(r"/(?:login|needs|fleet|tasks(?:/[0-9]{1,18})?|escalations|bus|health)?")
+"""Paths that are views of the one page; `js/app.js` knows them too."""
+
+
+class Page(Struct, frozen=True):
+    """A file, ready to be sent."""
+
+    kind: str
+    plain: bytes
+    packed: bytes
+    tag: str
+
+
+class Site:
+    """The files of `dashboard/`."""
+
+    def __init__(self) -> None:
+        """Read them."""
+        self._pages: Mapping[str, Page] = dict(_read(files("services.gateway") / "dashboard", ""))
+
+    @property
+    def bytes_packed(self) -> int:
+        """How much a browser that has nothing yet is sent."""
+        return sum(len(page.packed) for page in self._pages.values())
+
+    def find(self, method: str, path: str) -> Page | None:
+        """Return what is asked for, if it is the dashboard's."""
+        if method not in ("GET", "HEAD"):
+            return None
+        return self._pages.get("/index.html" if _VIEWS.fullmatch(path) else path)
+
+
+def response(page: Page, method: str, asked: Mapping[str, str]) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body."""
+    packed = "gzip" in asked.get("accept-encoding", "")
+    tag = f'"{page.tag}{"-gz" if packed else ""}"'
+    known = tag in asked.get("if-none-match", "")
+    body = b"" if known else page.packed if packed else page.plain
+    headers = {
+        "content-type": page.kind,
+        "etag": tag,
+        "cache-control": "no-cache",
+        "vary": "accept-encoding",
+        "content-security-policy": POLICY,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+    }
+    if not known:
+        headers["content-length"] = str(len(body))
+    if packed:
+        headers["content-encoding"] = "gzip"
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return 304 if known else 200, raw, b"" if method == "HEAD" else body
+
+
+def _read(folder: Traversable, path: str) -> list[tuple[str, Page]]:
+    found: list[tuple[str, Page]] = []
+    for file in folder.iterdir():
+        place = f"{path}/{file.name}"
+        if file.is_dir():
+            found += _read(file, place)
+        elif kind := _KINDS.get(file.name.rpartition(".")[2]):
+            plain = file.read_bytes()
+            tag = hashlib.sha256(plain).hexdigest()[:16]
+            found.append((place, Page(kind, plain, gzip.compress(plain, mtime=0), tag)))
+    return found

@@ -1,0 +1,252 @@
+"""The real `rollcall up` with a fleet in every state that an operator may meet, and a browser before it.
+
+`python -m tests.dashboard.house` starts it and prints a link; it runs until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from contracts import tokens
+from contracts.tokens import Role
+from tests.support.nats import until
+from tests.support.processes import up
+
+TOKEN: Final = "sesame-open-sesame"
+API: Final = "/api/v1"
+ROOT: Final = Path(__file__).parents[2]
+LONG: Final = "worker-of-the-night-shift-with-a-name-that-never-seems-to-stop1"
+MINUTE: Final = 60_000_000
+
+
+class House:
+    """A running Rollcall, asked over HTTP."""
+
+    def __init__(self, url: str, folder: Path, client: httpx.AsyncClient) -> None:
+        self.url = url
+        self.folder = folder
+        self.client = client
+        self._tokens: dict[str, str] = {}
+
+    async def ask(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> Any:
+        headers = {"authorization": f"Bearer {token}"}
+        answer = await self.client.request(method, self.url + API + path, json=body, headers=headers)
+        assert answer.status_code < 300, (method, path, answer.text)
+        return answer.json()
+
+    async def link(self, scope: str = "admin") -> str:
+        """Return a link into the dashboard, as `rollcall dashboard` prints it."""
+        code = tokens.token("link", secrets.token_bytes(32))
+        said = {"scope": scope, "prefix": tokens.prefix(code), "digest": tokens.digest(code)}
+        if "olga" not in self._tokens:
+            await self._token("olga", "admin")
+        await self.ask("POST", "/logins", said, self._tokens["olga"])
+        return tokens.link(self.url, code)
+
+    async def agent(self, name: str, *, join: bool = True, **more: Any) -> None:
+        """Register an agent and let it join; its beats are an hour apart, so it stays as it is."""
+        await self.ask("POST", "/agents", {"name": name, **more})
+        await self._token(name, "agent", agent=name)
+        if join and more.get("beats") != "none":
+            await self.say(name, "join", session=secrets.token_hex(4), interval_s=3600)
+
+    async def _token(self, name: str, scope: Role, **more: Any) -> None:
+        drawn = tokens.token(scope, secrets.token_bytes(32))
+        words = {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+        await self.ask("POST", "/tokens", {"name": name, "scope": scope} | words | more)
+        self._tokens[name] = drawn
+
+    async def say(self, name: str, verb: str, **words: Any) -> Any:
+        """Let an agent speak."""
+        return await self.ask("POST", f"/agent/{verb}", words, self._tokens[name])
+
+    async def task(self, title: str, agent: str | None = None, **more: Any) -> tuple[int, int]:
+        """Create a task, held by an agent; return its number and the assignment's (0: nobody has it)."""
+        task = (await self.ask("POST", "/tasks", {"title": title, **more}))["task"]
+        given = {} if agent is None else await self.ask("POST", f"/tasks/{task}/assign", {"agent": agent})
+        return task, given.get("assignment", 0)
+
+    def sql(self, text: str, *values: Any) -> list[Any]:
+        """Change the store behind the back of the house, to show what would take hours."""
+        with sqlite3.connect(self.folder / "rollcall.db", timeout=10) as connection:
+            return connection.execute(text, values).fetchall()
+
+    def change(self, rows: str, **columns: Any) -> None:
+        """Change columns of some rows: `agents WHERE name = 'x'`."""
+        table, _, condition = rows.partition(" WHERE ")
+        named = ", ".join(f"{name} = ?" for name in columns)
+        self.sql(f"UPDATE {table} SET {named} WHERE {condition}", *columns.values())
+
+
+@asynccontextmanager
+async def open_house(folder: Path, settings: dict[str, object] | None = None) -> AsyncIterator[House]:
+    """Run a house with nobody in it."""
+    wanted = {"http.token": TOKEN, "http.per_minute": 100_000} | (settings or {})
+    async with up(folder, wanted) as program, httpx.AsyncClient(timeout=30) as client:
+        await until(lambda: any(line.startswith("http: ") for line in program.said))
+        said = [line for line in program.said if line.startswith("http: ")]
+        yield House(said[0].removeprefix("http: ").strip(), folder, client)
+
+
+async def populate(house: House) -> None:
+    """Fill it with a fleet in odd states, and the work of three real plans."""
+    await _machine(house)
+    await _agents(house)
+    await _work(house)
+    _age(house)
+
+
+async def _agents(house: House) -> None:
+    await house.agent("builder-1", capabilities=["python", "backend"], capacity=3)
+    await house.agent(
+        "builder-2", capabilities=["python", "backend", "database", "cli", "release"], capacity=2
+    )
+    await house.agent("painter", capabilities=["frontend", "design"], capacity=2)
+    await house.agent("reviewer", capabilities=["review"], capacity=4)
+    await house.agent("scribe", capabilities=["docs"], capacity=2)
+    await house.agent("tester", capabilities=["python", "tests"], capacity=2)
+    await house.agent("night-owl", capabilities=["backend"])
+    await house.agent("courier", beats="none", capabilities=["deploy"], timeout_minutes=60)
+    await house.agent("legal", join=False, capabilities=["contracts"])
+    await house.agent("scout", capabilities=["research"])
+    await house.agent("crashed-1", capabilities=["backend"])
+    await house.agent("crashed-2", capabilities=["frontend"])
+    await house.agent(LONG, capabilities=["kubernetes-and-all-of-its-operators", "terraform"])
+    await house.ask("POST", "/agents/scout/pause", {"reason": "its budget is used up until Monday"})
+    await house.ask("POST", "/agents/tester/drain", {"reason": "moves to another machine"})
+
+
+async def _machine(house: House) -> None:
+    now = time.time_ns() // 1000
+    house.sql(
+        "INSERT INTO machines (name, session, joined_at, beat_at, beat_interval_us, connected, release,"
+        " version, name_key) VALUES ('host-1', 's', ?, ?, 3600000000, 1, '0.1.0', 1, 'host-1')",
+        now - 300 * MINUTE,
+        now,
+    )
+
+
+async def _work(house: House) -> None:
+    done = await house.task("Longer heartbeat limits", "builder-1", priority="P1")
+    await house.say("builder-1", "complete", assignment=done[1], result="limits are 90 and 120 seconds")
+    _, row = await house.task(
+        "Let a daemon's heartbeat restore its connected flag",
+        "builder-1",
+        priority="P0",
+        description="After a clean-up pass marked the machine as gone, its next heartbeat must bring it"
+        " back.\nOne line in the machines module, and the test that was missing.",
+    )
+    await house.say("builder-1", "ack", assignment=row)
+    await house.say("builder-1", "progress", assignment=row, note="the test fails as it should")
+    _, row = await house.task("Which licence may the vendored icons have?", "painter", priority="P1")
+    await house.say("painter", "ack", assignment=row)
+    why = "May I use icons under CC-BY 4.0? They need a line of attribution in the about page."
+    await house.say("painter", "wait", assignment=row, on="human", who="olga", reason=why)
+    _, row = await house.task("Approve the release of 2.4", "builder-2", priority="P0")
+    await house.say("builder-2", "ack", assignment=row)
+    await house.say("builder-2", "wait", assignment=row, on="human", reason="All gates are green. Ship it?")
+    await house.task("Tell an agent to join again when its record is gone", "reviewer", priority="P0")
+    await house.task("Migrate the audit table without a lock", "night-owl", priority="P1")
+    await house.task("Rotate the signing keys", "Ruto", priority="P0")
+    _, row = await house.task("Draw the state machine", "scribe")
+    await house.say("scribe", "ack", assignment=row)
+    _, row = await house.task("Write the page on back-pressure", "scribe")
+    await house.say("scribe", "snooze", assignment=row, minutes=45)
+    await house.task("Nightly build is red on arm64", LONG, priority="P1")
+    _, row = await house.task("Ship the nightly", "courier")
+    await house.say("courier", "ack", assignment=row)
+    failed, row = await house.task("Reproduce the flicker on Safari", "painter")
+    await house.say("painter", "fail", assignment=row, reason="no such machine here", final=True)
+    gone, _ = await house.task("Support Internet Explorer")
+    await house.ask("POST", f"/tasks/{gone}/cancel", {"reason": "nobody has it any more"})
+    await house.ask("POST", f"/tasks/{failed}/comments", {"text": "We get a Mac next week: reopen it then."})
+    await house.task("Negotiate the data processing agreement", capabilities=["law"], priority="P1")
+    lines = (ROOT / "examples" / "backlog.jsonl").read_text("utf-8").splitlines()
+    specs = [json.loads(line) for line in lines]
+    for spec in specs:
+        spec["capabilities"] = ["nobody-has-this-yet"]
+    await house.ask("POST", "/tasks/import", {"tasks": specs})
+    policies = {
+        "default": [{"kind": "main"}],
+        "on-call": [
+            {"kind": "retry"},
+            {"kind": "peer", "capability": "backend"},
+            {"kind": "notify", "who": "olga"},
+            {"kind": "main"},
+        ],
+    }
+    for name, steps in policies.items():
+        await house.ask("PUT", f"/policies/{name}", {"steps": steps})
+
+
+def _age(house: House) -> None:
+    """Let hours have passed for some."""
+    now = time.time_ns() // 1000
+    silent = {"attempt": 4, "assigned_at": now - 95 * MINUTE, "last_ping_at": now - 4 * MINUTE}
+    house.change(lease("Migrate the audit table without a lock"), **silent)
+    vain = {"attempt": 7, "assigned_at": now - 400 * MINUTE, "exhausted": 1, "repeats": 4, "level": 1}
+    house.change(lease("Rotate the signing keys"), **vain, original_agent="crashed-1")
+    house.change("tasks WHERE title = 'Rotate the signing keys'", status_why="escalated from crashed-1")
+    house.change(lease("Draw the state machine"), stalled=1)
+    why = "has accepted work and reports no progress"
+    house.change("agents WHERE name = 'scribe'", stalled=1, status="stalled", status_why=why)
+    why = "TypeError: unsupported operand type(s) for -: 'NoneType' and 'int'"
+    house.change(lease("Nightly build is red on arm64"), quarantined=why, ping_at=None, deadline_at=None)
+    house.change("tasks WHERE title LIKE 'Negotiate%'", alarmed=1, unassigned_since=now - 50 * MINUTE)
+    _end(house, "crashed-1", now - 42 * MINUTE, "dead_failed_revive", "failed", "3 exits in 5 min")
+    _end(house, "crashed-2", now - 6 * MINUTE, "dead", "gone", "missed its beats for 150 s")
+    beats = {"silent_at": None, "beat_at": now - 131_000_000, "beat_interval_us": 30_000_000}
+    since = {"status_since": now - 41_000_000, "suspect_at": now - 41_000_000}
+    house.change(
+        "agents WHERE name = 'night-owl'", status="suspect", status_why="missed its beats", **beats, **since
+    )
+    runs = {"machine": "host-1", "process": "running", "pid": 4711, "process_at": now - 240 * MINUTE}
+    house.change("agents WHERE name LIKE 'builder%'", **runs)
+    for minutes, agent in ((3, "builder-1"), (9, "builder-2"), (18, "painter"), (61, "reviewer")):
+        house.change(f"agents WHERE name = '{agent}'", status_since=now - minutes * MINUTE)
+
+
+def lease(title: str) -> str:
+    """Return which row is the open assignment of a task."""
+    return f"assignments WHERE ended_at IS NULL AND task_id = (SELECT id FROM tasks WHERE title = '{title}')"
+
+
+def _end(house: House, agent: str, at: int, status: str, process: str, why: str) -> None:
+    house.change(
+        f"agents WHERE name = '{agent}'",
+        status=status,
+        status_since=at,
+        status_why=why,
+        dead_at=at,
+        dead_why=why,
+        machine="host-1",
+        process=process,
+        silent_at=None,
+        beat_at=at - MINUTE,
+    )
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="rollcall-dashboard-") as folder:
+        async with open_house(Path(folder), {"http.port": 7466}) as house:
+            await populate(house)
+            print(await house.link(), flush=True)
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        print()
