@@ -19,7 +19,7 @@ from domain.versions import check
 def set_policy(view: View, now: int, params: SetParams, *, actor: str, cause: str | None = None) -> Changes:
     """Write a policy; running escalations keep the copy they started with."""
     draft = Draft(view, now, actor=actor, timers=Timers(), cause=cause or params.command_id)
-    check(params.steps)
+    check_steps(params.steps)
     known = view.policies.get(params.name)
     check(params.expected_version, 0 if known is None else known.version)
     if known is None:
@@ -31,7 +31,7 @@ def set_policy(view: View, now: int, params: SetParams, *, actor: str, cause: st
     return draft.changes(_view(structs.replace(policy, version=policy.version + 1)))
 
 
-def check(steps: Sequence[PolicyStep]) -> None:
+def check_steps(steps: Sequence[PolicyStep]) -> None:
     """Refuse steps that say what their kind does not understand."""
     if len(steps) > POLICY_STEPS_MAX:
         raise InvalidError(

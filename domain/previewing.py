@@ -12,7 +12,7 @@ from domain.timers import Timers
 
 def preview(view: View, params: PreviewParams, now: int, *, timers: Timers) -> PreviewResult:
     """Return the course of each task, with the policy as it is and as it would be."""
-    policies.check(params.steps)
+    policies.check_steps(params.steps)
     known = view.policies.get(params.name)
     if known is None:
         known = Policy(name=params.name, steps=params.steps, updated_at=now)

@@ -187,7 +187,9 @@ async def _work(house: House) -> None:
         ],
     }
     for name, steps in policies.items():
-        await house.ask("PUT", f"/policies/{name}", {"steps": steps})
+        known = {one["name"]: one["version"] for one in (await house.ask("GET", "/policies"))["items"]}
+        said = {"steps": steps, "expected_version": known.get(name, 0)}
+        await house.ask("PUT", f"/policies/{name}", said)
 
 
 def _age(house: House) -> None:

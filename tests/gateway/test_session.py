@@ -139,7 +139,9 @@ async def test_who_may_only_look_changes_nothing(web: Web) -> None:
     assert (await client.get("/attention")).json() == {"items": [], "more": False}
     assert (await client.post("/tasks", json={"title": "x"}, headers=OWN)).status_code == 403
     operator = await entered(web)
-    assert (await operator.put("/policies/x", json={"steps": []}, headers=OWN)).status_code == 403
+    assert (
+        await operator.put("/policies/x", json={"steps": [], "expected_version": 0}, headers=OWN)
+    ).status_code == 403
     assert (await operator.post("/logins", json={}, headers=OWN)).status_code == 403
 
 

@@ -198,6 +198,7 @@ export function taskDialog(task = null) {
         said.capabilities = able.value.split(",").map((word) => word.trim()).filter(Boolean);
         if (!said.due_at) delete said.due_at;
       }
+      if (task) said.expected_version = task.version; // what somebody else has changed meanwhile is not undone
       const made = task ? await send("PATCH", `/tasks/${task.id}`, said) : await send("POST", "/tasks", said);
       const id = task?.id ?? made.task;
       if (agent.value && agent.value !== task?.agent) await send("POST", `/tasks/${id}/assign`, { agent: agent.value });

@@ -143,7 +143,7 @@ export function open(main, { words, address }) {
     wrong.textContent = "";
     try {
       if (!draft.name) throw new Error("A policy has a name");
-      const saved = await send("PUT", `/policies/${encodeURIComponent(draft.name)}`, { steps: current() });
+      const saved = await send("PUT", `/policies/${encodeURIComponent(draft.name)}`, { steps: current(), expected_version: draft.from.version ?? 0 });
       toast(`Policy ${saved.name} is saved`);
       soon({ list: "policies" });
       edit(saved);
