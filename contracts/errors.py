@@ -117,6 +117,12 @@ class ConflictError(RollcallError):
     code, status = "conflict", 409
 
 
+class NotSecuredError(ConflictError):
+    """There are no keys to sign with here: the bus lets in everybody, or somebody else guards it."""
+
+    code, status = "not_secured", 409
+
+
 class NotAllowedNowError(ConflictError):
     """The assignment's present state does not allow this."""
 

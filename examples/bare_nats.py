@@ -35,7 +35,12 @@ async def answer(bus: Client, name: str, ping: dict[str, Any], kind: str, **more
 
 async def main(name: str) -> None:
     """Hear pings for ever."""
-    bus = await nats.connect(os.environ["NATS_URL"], inbox_prefix=f"_INBOX_{name}", name=f"example/{name}")
+    bus = await nats.connect(
+        os.environ["NATS_URL"],
+        user_credentials=os.environ.get("NATS_CREDS"),
+        inbox_prefix=f"_INBOX_{name}",
+        name=f"example/{name}",
+    )
     pings = await bus.subscribe(f"{ROOT}.ping.{name}.*")
     async for message in pings.messages:
         ping = json.loads(message.data)

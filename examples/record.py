@@ -23,7 +23,12 @@ async def main(path: Path) -> None:
         over.set()
 
     with path.open("w", encoding="utf-8") as file:
-        bus = await nats.connect(os.environ["NATS_URL"], allow_reconnect=False, closed_cb=closed)
+        bus = await nats.connect(
+            os.environ["NATS_URL"],
+            user_credentials=os.environ.get("NATS_CREDS"),
+            allow_reconnect=False,
+            closed_cb=closed,
+        )
         await bus.subscribe("rollcall.v1.>", cb=writer(file), pending_msgs_limit=-1, pending_bytes_limit=-1)
         await bus.flush()
         file.write(

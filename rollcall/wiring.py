@@ -13,6 +13,7 @@ from bus import streams
 from bus.actor import Ports, Runtime
 from bus.api import BusUnavailable
 from bus.embedded import Open, Security
+from bus.identity.authority import Authority
 from bus.identity.keyring import Keyring
 from bus.identity.permissions import grants
 from bus.identity.server import Secured
@@ -23,6 +24,7 @@ from contracts.intake import IntakeLimits
 from contracts.work import Stamp
 from domain.addresses import Reach
 from domain.timers import Timers
+from rollcall.address import bus_url
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
 from rollcall.credentials import HOUSE, proof
@@ -87,7 +89,12 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "assigner": lambda: Assigner(timers=clocks),
         "pinger": lambda: Pinger(timers=clocks, pings_per_second=settings.limits.pings_per_second),
         "escalator": lambda: Escalator(timers=clocks, steps_per_second=settings.limits.steps_per_second),
-        "monitor": lambda: Monitor(timers=clocks, expected=settings.services.expected, reach=reach(settings)),
+        "monitor": lambda: Monitor(
+            timers=clocks,
+            expected=settings.services.expected,
+            reach=reach(settings),
+            authority=authority(settings),
+        ),
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
         "intake": lambda: Intake(timers=clocks, limits=intake_limits(settings)),
@@ -168,8 +175,18 @@ def check_http(settings: Settings) -> None:
 
 def security(settings: Settings) -> Security:
     """Return whom the embedded server lets in."""
+    return Open() if settings.nats.open else secured(settings)
+
+
+def authority(settings: Settings) -> Authority | None:
+    """Return who signs credentials with the keys of this state folder; nobody does for an open server."""
     if settings.nats.open:
-        return Open()
+        return None
+    return Authority(lambda: secured(settings), lambda: bus_url(settings))
+
+
+def secured(settings: Settings) -> Secured:
+    """Return the keys of this state folder, and what each role may do."""
     roles = grants(services(SERVICES, settings), settings.root)
     return Secured(Keyring(settings.identity_dir), roles, root=settings.root)
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from contracts import attention, intake, lists, plans, records, reminders, tokens, work
+from contracts import attention, credentials, intake, lists, plans, records, reminders, tokens, work
 from store import rows
 from store.errors import StatementError
 
@@ -108,7 +108,7 @@ def _numbered(text: str, engine: Engine) -> tuple[str, tuple[str, ...]]:
 
 
 def _record(name: str) -> type[Struct]:
-    for room in (records, work, tokens, plans, reminders, lists, intake, attention, rows):
+    for room in (records, work, tokens, credentials, plans, reminders, lists, intake, attention, rows):
         found: type[Struct] | None = getattr(room, name, None)
         if found is not None:
             return found

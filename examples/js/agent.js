@@ -1,12 +1,19 @@
 // An agent in JavaScript with the official NATS client; it knows nothing of Rollcall's code.
-import { connect, headers } from "@nats-io/transport-node";
+import { readFileSync } from "node:fs";
+import { connect, credsAuthenticator, headers } from "@nats-io/transport-node";
 
 const root = "rollcall.v1";
 const name = process.argv[2] ?? "js";
 const session = crypto.randomUUID();
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const bus = await connect({ servers: process.env.NATS_URL, inboxPrefix: `_INBOX_${name}`, name: `example/${name}` });
+const creds = process.env.NATS_CREDS; // written by `rollcall agent add`; an open bus asks for none
+const bus = await connect({
+  servers: process.env.NATS_URL,
+  authenticator: creds && credsAuthenticator(readFileSync(creds)),
+  inboxPrefix: `_INBOX_${name}`,
+  name: `example/${name}`,
+});
 const pings = bus.subscribe(`${root}.ping.${name}.*`);
 
 const command = async (verb, body) => {

@@ -1,7 +1,8 @@
 // The whole life of an agent in JavaScript with the official NATS client and nothing of ours:
 // it joins, beats, works, waits for a person, finishes and leaves.
 //   rollcall agent add jason && node examples/js/life.js jason
-import { connect } from "@nats-io/transport-node";
+import { readFileSync } from "node:fs";
+import { connect, credsAuthenticator } from "@nats-io/transport-node";
 
 const root = "rollcall.v1";
 const name = process.argv[2] ?? "jason";
@@ -10,7 +11,13 @@ const pause = Number(process.env.PAUSE_S ?? 1) * 1000;
 const session = crypto.randomUUID(); // which run of the agent this is
 const rest = () => new Promise((resolve) => setTimeout(resolve, pause));
 
-const bus = await connect({ servers: process.env.NATS_URL, inboxPrefix: `_INBOX_${name}`, name: `example/${name}` });
+const creds = process.env.NATS_CREDS; // written by `rollcall agent add`; an open bus asks for none
+const bus = await connect({
+  servers: process.env.NATS_URL,
+  authenticator: creds && credsAuthenticator(readFileSync(creds)),
+  inboxPrefix: `_INBOX_${name}`,
+  name: `example/${name}`,
+});
 
 // Ask until it is answered: under one command id it is carried out once.
 const say = async (verb, body = {}) => {

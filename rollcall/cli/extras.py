@@ -16,6 +16,7 @@ from contracts import tokens
 from contracts.messages import TaskSpec
 from contracts.operations import Operation
 from contracts.records import WaitKind
+from rollcall.cli import keys
 from rollcall.cli.failures import UNAVAILABLE, USAGE, Failed
 from rollcall.cli.kinds import FILE_BYTES_MAX, Span, Time, Word
 from rollcall.cli.setting import Caller
@@ -232,5 +233,7 @@ EXTRAS: Final = {
     "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
     "task.import": Extra(parameters=_from_file, values=_tasks),
     "login.create": Extra(parameters=_drawn_here, values=_draw_link, run=_show_link),
+    "agent.add": Extra(parameters=keys.place_option, values=keys.take_file, run=keys.add_agent),
+    "credential.create": Extra(parameters=keys.with_file, values=keys.take_key, run=keys.create),
     "token.create": Extra(parameters=_drawn_here, values=_draw, run=_show_once),
 }

@@ -9,17 +9,19 @@ import click
 import msgspec
 from msgspec import Struct
 
-from contracts.operations import ALL, Operation
+from contracts.operations import ALL, BY_NAME, Operation
 from rollcall.cli.answering import ask
 from rollcall.cli.extras import EXTRAS
 from rollcall.cli.failures import USAGE, Failed
 from rollcall.cli.kinds import body, parameters
 from rollcall.cli.setting import Caller, caller_options
+from rollcall.cli.short import SHORT, Short
 from rollcall.shell import sessions
 
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
     "assignment": "Assignments: who promised what.",
+    "credential": "Credentials: who is let in on the bus.",
     "audit": "The audit: what was changed, by whom and why.",
     "comment": "Comments: what was said about tasks.",
     "dlq": "Dead letters: what could not be handled.",
@@ -64,6 +66,10 @@ def find(name: str) -> click.Command | None:
     }
     if group:
         commands = {verb: command(operation, verb) for verb, operation in group.items()}
+        commands |= {
+            verb: command(BY_NAME[short.operation], verb, short=short)
+            for verb, short in SHORT.get(name, {}).items()
+        }
         return click.Group(name, commands=commands, help=_NOUNS.get(name))
     for operation in _SPOKEN:
         if name == operation.command:
@@ -73,11 +79,16 @@ def find(name: str) -> click.Command | None:
     return None
 
 
-def command(operation: Operation, name: str, *, hidden: bool = False) -> click.Command:
-    """Return the command for one operation."""
-    extra = EXTRAS.get(operation.name)
+def command(
+    operation: Operation, name: str, *, hidden: bool = False, short: Short | None = None
+) -> click.Command:
+    """Return the command for one operation; `short` says what is given already."""
+    extra = short.extra if short else EXTRAS.get(operation.name)
+    given: Mapping[str, Any] = short.given if short else {}
+    summary = short.help if short else operation.summary
 
     def callback(caller: Caller, **values: Any) -> None:
+        values |= given
         if extra:
             values = extra.values(values, caller)
         if operation.scope == "agent":
@@ -88,14 +99,14 @@ def command(operation: Operation, name: str, *, hidden: bool = False) -> click.C
         else:
             ask(caller, operation, params)
 
-    own = list(parameters(operation.params, operation.arguments))
+    own = [one for one in parameters(operation.params, operation.arguments) if one.name not in given]
     if extra:
         own = extra.parameters(own)
     made = click.Command(
         name,
         callback=callback,
         params=own,
-        help=operation.summary if not hidden else f"{operation.summary} (the same as `{operation.command}`)",
+        help=summary if not hidden else f"{summary} (the same as `{operation.command}`)",
         hidden=hidden,
     )
     return caller_options(made, "agent" if operation.scope == "agent" else "operator")

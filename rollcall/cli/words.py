@@ -23,6 +23,8 @@ HELP: Final = {
     "capacity": "How many tasks it holds at once.",
     "command_id": "Repeat a command under its own id; it is carried out once.",
     "days": "For how many days it counts.",
+    "holder": "What they are on the bus.",
+    "keep_minutes": "How long the credentials of before still count, in minutes.",
     "depends_on": "Keys of tasks that must be done before: words with commas, or the option again.",
     "description": "All that its agent has to know.",
     "done": "Whether it is done.",

@@ -65,6 +65,7 @@ class Line:
     async def open(self, agent: str, on_back: Callable[[], None]) -> None:
         """Connect within the patience; credentials that are refused will not get better."""
         self._url = self._named or address()
+        self._creds = self._creds or _kept(agent)
 
         async def back() -> None:
             on_back()
@@ -99,8 +100,10 @@ class Line:
         """Send what is pending and close."""
         try:
             await self.client.drain()
-        except (ne.Error, OSError, TimeoutError):  # it is reconnecting, closed, or too slow
-            await self.client.close()
+        except (ne.Error, OSError, TimeoutError, asyncio.CancelledError):
+            # it is reconnecting, closed, or too slow; nobody cancels this but nats-py, whom nobody lets in
+            with suppress(asyncio.CancelledError):
+                await self.client.close()
 
     async def follow(self) -> None:
         """Look up the address again: the bus of `rollcall up` may have come back at another port."""
@@ -214,11 +217,22 @@ def following(headers: Mapping[str, str]) -> str:
     return f"00-{trace}-{secrets.token_hex(8)}-{flags}"
 
 
-def address() -> str:
-    """Return the address that `rollcall up` left in its state folder."""
+def state() -> Path:
+    """Return the state folder of `rollcall up`."""
     env = os.environ
     home = Path(env.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()) / "rollcall"
-    file = Path(env.get("ROLLCALL_STATE_DIR") or home).expanduser() / "nats.url"
+    return Path(env.get("ROLLCALL_STATE_DIR") or home).expanduser()
+
+
+def _kept(agent: str) -> str | None:
+    """Return the credentials that `rollcall agent add` left there, if it did."""
+    file = state() / "creds" / f"{agent}.creds"
+    return str(file) if file.exists() else None
+
+
+def address() -> str:
+    """Return the address that `rollcall up` left in its state folder."""
+    file = state() / "nats.url"
     try:
         return file.read_text("utf-8").strip()
     except OSError as error:

@@ -31,7 +31,6 @@ def environment(folder: Path, scale: float) -> dict[str, str]:
         "ROLLCALL_TIMERS__SCALE": f"{scale:g}",
         "ROLLCALL_LOG__LEVEL": "warning",
         "ROLLCALL_HTTP__PORT": "0",
-        "ROLLCALL_NATS__OPEN": "true",
     }
 
 

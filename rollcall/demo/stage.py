@@ -15,12 +15,12 @@ from typing import Any, Final
 from bus.api import BusUnavailable, Incoming, NoResponders
 from bus.nats import NatsBus
 from rollcall.demo.fleet import fleet
+from rollcall.demo.guest import OPERATOR, Guest
 from rollcall.demo.processes import Ended, Processes, environment
 from rollcall.demo.screen import Screen
 from rollcall.demo.summary import Summary
 
 ROOT: Final = "rollcall.v1"
-OPERATOR: Final = "demo"
 START_S: Final = 20.0
 STOP_S: Final = 20.0
 JOIN_S: Final = 15.0
@@ -93,11 +93,15 @@ class Stage:
         await self.processes.start("up", (sys.executable, "-m", "rollcall", "up"), self.env)
         self.screen.say(await self.processes.until_says("up", "ready", START_S))
         url = (self.folder / "state/nats.url").read_text("utf-8").strip()
-        self.env |= {"NATS_URL": url, "ROLLCALL_NATS__URL": url}
+        self.env["NATS_URL"] = url
+        guest = Guest(self.folder / "state", url)
+        bus = await guest.connect()
         record = (sys.executable, str(self.examples / "record.py"), str(self.folder / "recording.jsonl"))
-        await self.processes.start("record", record, self.env)
+        recorder = await guest.admit(bus, "admin", "recorder")
+        await self.processes.start("record", record, self.env | {"NATS_CREDS": recorder})
         await self.processes.until_says("record", "recording", START_S)
-        return await NatsBus.open(url, name="rollcall/demo")
+        self.guest = guest
+        return bus
 
     async def _cast(self, bus: NatsBus) -> None:
         """Register the agents, start them, and wait until all are there."""
@@ -107,7 +111,8 @@ class Stage:
             agent = {name: getattr(player, name) for name in ("name", "capabilities", "capacity", "beats")}
             await self._ask(bus, "monitor.agent-add", agent)
         for player in self.players:
-            await self.processes.start(player.name, (*player.command, player.name), self.env)
+            env = self.env | {"NATS_CREDS": await self.guest.admit(bus, "agent", player.name)}
+            await self.processes.start(player.name, (*player.command, player.name), env)
         async with asyncio.timeout(JOIN_S):
             while absent := await self._absent(bus):
                 self.processes.check(*absent)

@@ -17,7 +17,7 @@ from domain import agents, attention, brakes, daemons, presence, silence, status
 from domain.addresses import Reach
 from domain.listening import interval_us
 from domain.timers import Timers
-from services.monitor import audit, flags, machines, many, orders, tokens
+from services.monitor import audit, credentials, flags, machines, many, orders, tokens
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +27,11 @@ class Monitor(Struct, frozen=True, kw_only=True):
 
     timers: Timers
     expected: tuple[str, ...] = ()  # services that should run, here or elsewhere
+    authority: credentials.Authority | None = None  # who signs credentials; None: nobody here
     reach: Reach = Reach()
     name: str = "monitor"
     fronts: tuple[Front, ...] = ()
     inboxes: tuple[Inbox, ...] = ()
-    chores: tuple[Chore, ...] = (Chore(name="canary", every_s=many.CANARY_S, run=many.sing),)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -60,10 +60,17 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Endpoint(operation=BY_NAME["token.create"], unit=tokens.create),
             Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
             Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
+            *credentials.Desk(self.authority).endpoints,
             Endpoint(operation=BY_NAME["audit.ls"], unit=audit.listed),
             Endpoint(operation=BY_NAME["notice.ls"], unit=audit.notices),
             *flags.endpoints(self.timers),
         )
+
+    @property
+    def chores(self) -> tuple[Chore, ...]:
+        """The canary, and the word to the server about who is let in."""
+        canary = Chore(name="canary", every_s=many.CANARY_S, run=many.sing)
+        return (canary, *credentials.Desk(self.authority).chores)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:

@@ -14,3 +14,7 @@ SELECT {columns} FROM tokens WHERE prefix = :prefix LIMIT 8;
 -- name: list_tokens -> TokenRow
 -- All tokens, by name.
 SELECT {columns} FROM tokens ORDER BY name_key;
+
+-- name: tokens_of_agent -> TokenRow
+-- The tokens of an agent that were not revoked.
+SELECT {columns} FROM tokens WHERE lower(agent) = lower(:agent) AND revoked_at IS NULL;

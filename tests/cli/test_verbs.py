@@ -205,7 +205,8 @@ async def test_every_option_and_argument_has_help(rollcall: Command) -> None:
         for parameter in parameters(operation.params, operation.arguments):
             if operation.scope == "machine":
                 continue
-            hidden = parameter.name in {"tasks", "prefix", "digest"} or getattr(parameter, "hidden", False)
+            drawn = parameter.name in {"tasks", "prefix", "digest", "public_key"}
+            hidden = drawn or getattr(parameter, "hidden", False)
             assert hidden or getattr(parameter, "help", None), f"{operation.name}: {parameter.name}"
 
 

@@ -13,7 +13,8 @@ from tests.examples.upright import upright
 async def test_the_whole_circle(tmp_path: Path) -> None:
     async with upright(tmp_path) as up:
         await up.ask("monitor.agent-add", name="builder", capacity=2)
-        async with Agent("builder", url=up.url, interval_s=1) as me:
+        creds = (await up.admit("builder"))["NATS_CREDS"]
+        async with Agent("builder", url=up.url, creds=creds, interval_s=1) as me:
             task = (await up.ask("assigner.task-add", title="Wash up"))["task"]
             ping = await anext(aiter(me.pings()))
             assert (ping.task, ping.title, ping.attempt, ping.status) == (task, "Wash up", 1, "pending")
@@ -43,7 +44,8 @@ async def test_the_whole_circle(tmp_path: Path) -> None:
 async def test_a_superseded_agent_is_told_to_stop(tmp_path: Path) -> None:
     async with upright(tmp_path) as up:
         await up.ask("monitor.agent-add", name="builder", beats="none")
-        async with Agent("builder", url=up.url) as me:
+        creds = (await up.admit("builder"))["NATS_CREDS"]
+        async with Agent("builder", url=up.url, creds=creds) as me:
             await up.ask("assigner.task-add", title="Wash up")
             ping = await anext(aiter(me.pings()))
             await up.ask("monitor.agent-add", name="ann", beats="none")
@@ -60,7 +62,8 @@ async def test_a_superseded_agent_is_told_to_stop(tmp_path: Path) -> None:
 async def test_everything_is_killed_and_comes_back(tmp_path: Path) -> None:
     async with upright(tmp_path) as up:
         await up.ask("monitor.agent-add", name="builder", capacity=3)
-        async with Agent("builder", url=up.url, interval_s=1) as me:
+        creds = (await up.admit("builder"))["NATS_CREDS"]
+        async with Agent("builder", url=up.url, creds=creds, interval_s=1) as me:
             pings = aiter(me.pings())
             await up.ask("assigner.task-add", title="First")
             first = await anext(pings)

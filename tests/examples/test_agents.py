@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from bus.identity import jwt
+from bus.identity.keys import Key
 from rollcall.demo.node import node
 from tests.client.house import House, guarded, lease, may_hear, may_publish
 
@@ -46,6 +48,15 @@ class Stage:
         return [str(body["kind"]) for body in [*stored, *asked]]
 
 
+def made_up(folder: Path) -> Path:
+    """Write credentials that are as sound as others, but that nobody vouches for."""
+    key = Key.new("user")
+    token = jwt.signed(jwt.user("x", key.public, account="A"), Key.new("account"), at_s=0)
+    path = folder / "x.creds"
+    path.write_text(jwt.credentials(token, key.seed), "utf-8")
+    return path
+
+
 @asynccontextmanager
 async def playing(
     folder: Path, name: str, command: Sequence[str | Path], cwd: Path = ROOT
@@ -57,6 +68,7 @@ async def playing(
     ):
         ours = {
             "NATS_URL": server.url,
+            "NATS_CREDS": str(made_up(folder)),  # this server asks for a password: that it is shown is enough
             "PYTHONPATH": str(ROOT),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }

@@ -40,7 +40,8 @@ async def test_they_live_from_joining_to_leaving(tmp_path: Path) -> None:
         # bash knows no bus: it has its door and nothing else
         env = {"shelly": up.env | {"ROLLCALL_SOCKET": str(door), "NATS_URL": "nats://127.0.0.1:1"}}
         for name, command in able.items():
-            await up.processes.start(name, command, env.get(name, up.env) | {"PAUSE_S": "0.2"})
+            own = env.get(name) or await up.admit(name)
+            await up.processes.start(name, command, own | {"PAUSE_S": "0.2"})
         await up.said("joined", *able)
         for name in able:  # sooner, and the main agent would have it
             await up.ask("assigner.task-add", title=f"For {name}", capabilities=[name])

@@ -77,8 +77,7 @@ async def test_all_of_them_with_the_real_services(tmp_path: Path) -> None:
         for name, (source, ending, program) in able.items():
             path = tmp_path / f"{name}.{ending}"
             path.write_text(snippet(source), "utf-8")
-            env = up.env | ({"ROLLCALL_NATS__URL": up.url})
-            await up.processes.start(name, (*program, str(path)), env)
+            await up.processes.start(name, (*program, str(path)), await up.admit(name))
         for name in able:
             await up.ask("assigner.task-add", title=f"For {name}", capabilities=[name])
         await up.happened("completed", len(able))

@@ -14,6 +14,7 @@ import anyio.lowlevel
 
 from bus.api import BusError
 from bus.nats import NatsBus
+from rollcall.demo.guest import OPERATOR, Guest
 from rollcall.demo.processes import Processes, environment
 from tests.support.nats import own_port
 
@@ -46,7 +47,8 @@ class Upright:
         return (self.folder / "state/nats.url").read_text("utf-8").strip()
 
     async def listen(self) -> None:
-        self._bus = await NatsBus.open(self.url, name="test")
+        self._guest = Guest(self.folder / "state", self.url)
+        self._bus = await self._guest.connect()
 
         def on_event(message: Any) -> None:
             self.events.append(json.loads(message.data))
@@ -62,13 +64,20 @@ class Upright:
         with anyio.fail_after(START_S):
             while True:
                 try:
-                    reply = await self._bus.request(f"rollcall.v1.cmd.{command}.test", data, timeout_s=2)
+                    reply = await self._bus.request(
+                        f"rollcall.v1.cmd.{command}.{OPERATOR}", data, timeout_s=2
+                    )
                 except BusError:
                     await anyio.lowlevel.checkpoint()
                     continue
                 assert "Nats-Service-Error-Code" not in reply.headers, reply.data
                 answer: dict[str, Any] = json.loads(reply.data)
                 return answer
+
+    async def admit(self, agent: str) -> dict[str, str]:
+        """Give an agent credentials, and return its environment."""
+        assert self._bus is not None
+        return self.env | {"NATS_CREDS": await self._guest.admit(self._bus, "agent", agent)}
 
     async def happened(self, event: str, times: int = 1) -> None:
         """Wait until the event has been told of as many assignments."""

@@ -20,7 +20,7 @@ OPEN = [operation for operation in ALL if operation.scope != "machine"]  # a dae
 def path(route: Route, agent: str = "ann") -> str:
     """Return a path of the route: of things that may not be there, which matters only later."""
     names = {"agent": agent, "name": "nobody", "task": "999", "seq": "999", "todo": "999", "phase": "999"}
-    names |= {"assignment": "999", "escalation": "999", "reminder": "999"}
+    names |= {"assignment": "999", "escalation": "999", "holder": "agent", "reminder": "999"}
     return route.path.format_map(names)
 
 

@@ -1,0 +1,97 @@
+"""Signs users, and tells the server which accounts it has and who is let in no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from bus.api import BusError
+from bus.client import Access, connect, own_errors
+from bus.identity.keyring import Login
+from bus.identity.permissions import SYSTEM, inbox
+from bus.identity.server import PUSH, Secured
+
+if TYPE_CHECKING:
+    from bus.identity.keyring import Keyring
+    from contracts.credentials import CredentialRow
+
+log = structlog.get_logger(__name__)
+
+TELL_S: Final = 5.0
+
+
+class Authority:
+    """The one who has the keys."""
+
+    def __init__(self, secured: Callable[[], Secured], address: Callable[[], str | None]) -> None:
+        """Sign with the keys of `secured`, once it is needed; the server is at `address`."""
+        self._make = secured
+        self._address = address
+        self._told = b""
+
+    @cached_property
+    def _secured(self) -> Secured:
+        return self._make()
+
+    @property
+    def _keyring(self) -> Keyring:
+        return self._secured.keyring
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are keys to sign with."""
+        return self._keyring.made
+
+    def sign(self, row: CredentialRow) -> str:
+        """Return what the holder of a credential shows to the bus."""
+        account = "agents" if row.holder in {"agent", "machine"} else "core"
+        expires_s = row.expires_at // 1_000_000
+        return self._keyring.user(row.holder, account, row.name, row.public_key, expires_s=expires_s)
+
+    async def tell(self, ended: Mapping[str, int], now: int) -> None:
+        """Tell the server who is let in no more, and which keys sign now, if that is news."""
+        self._keyring.revoke(ended)
+        wanted = msgspec.json.encode(self._secured.claims(now // 1_000_000))
+        url = self._address()
+        if wanted == self._told or url is None:
+            return
+        try:
+            await self._push(url)
+        except BusError as error:
+            log.warning("accounts.not_told", reason=str(error))  # the next round tries again
+            return
+        self._told = wanted
+        log.info("accounts.told", ended=len(ended))
+
+    async def _push(self, url: str) -> None:
+        login = Login(self._keyring, role=SYSTEM, account="system", name=SYSTEM)
+        client = await connect(
+            url,
+            name="rollcall/accounts",
+            access=Access(login),
+            inbox_prefix=inbox(SYSTEM, ""),
+            timeout_s=TELL_S,
+        )
+        try:
+            for token in self._secured.accounts(self._keyring.next_issue()).values():
+                with own_errors():
+                    reply = await client.request(PUSH, token.encode(), timeout=TELL_S)
+                _check(reply.data)
+        finally:
+            await client.close()
+
+
+class _Said(msgspec.Struct):
+    data: dict[str, object] = {}
+    error: dict[str, object] = {}
+
+
+def _check(data: bytes) -> None:
+    """Raise BusError if the server did not take an account."""
+    said = msgspec.json.decode(data, type=_Said)
+    if said.error or said.data.get("code") != 200:  # noqa: PLR2004 - HTTP's word for taken
+        raise BusError(f"the server did not take an account: {said.error or said.data}")

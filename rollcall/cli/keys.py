@@ -1,0 +1,133 @@
+"""Credentials at the command line: a key is drawn here, and kept in a file that only its owner can read."""
+
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+from msgspec import Struct
+
+from contracts.credentials import Holder
+from contracts.operations import BY_NAME, Operation
+from contracts.operations.credentials import CreateParams, CreateResult
+from rollcall.address import bus_url
+from rollcall.cli.answering import answer, told
+from rollcall.cli.failures import Refused
+from rollcall.cli.setting import Caller
+from rollcall.credentials import creds_file, inbox_of
+from rollcall.settings import Settings
+
+Parameters = list[click.Parameter]
+Values = dict[str, Any]
+
+ROTATE_MINUTES: Final = 10
+_FILE: Final = "rollcall.creds"
+_KEY: Final = "rollcall.key"
+
+
+def with_file(own: Parameters) -> Parameters:
+    """Return the parameters without the key, which is drawn here, and with the place of the file."""
+    return place_option([parameter for parameter in own if parameter.name != "public_key"])
+
+
+def place_option(own: Parameters) -> Parameters:
+    """Return the parameters with the place of the file."""
+    place = click.Path(path_type=Path, dir_okay=False)
+    return [*own, click.Option(["--creds"], type=place, help="Where to; else in the state folder.")]
+
+
+def take_file(values: Values, _caller: Caller) -> Values:
+    """Keep where the credentials go."""
+    click.get_current_context().meta[_FILE] = values.pop("creds")
+    return values
+
+
+def take_key(values: Values, caller: Caller) -> Values:
+    """Keep where the credentials go, and draw a key that only this process knows."""
+    from bus.identity.keys import Key
+
+    key = click.get_current_context().meta[_KEY] = Key.new("user")
+    return take_file(values, caller) | {"public_key": key.public}
+
+
+def replace_key(values: Values, caller: Caller) -> Values:
+    """Do the same; the credentials of before count for a while yet."""
+    values = take_key(values, caller)
+    minutes = values["keep_minutes"]
+    return values | {"keep_minutes": ROTATE_MINUTES if minutes is None else minutes}
+
+
+def create(caller: Caller, operation: Operation, params: Struct) -> None:
+    """Ask for credentials, keep them, and say how they are used."""
+    made, path = _admitted(caller, msgspec.convert(msgspec.to_builtins(params), CreateParams))
+    shown = {"name": made.name, "holder": made.holder, "expires_at": made.expires_at, "creds": str(path)}
+    told(caller, operation, params, msgspec.json.encode(shown))
+    _tell_how(caller, made.holder, made.name, path)
+
+
+def add_agent(caller: Caller, operation: Operation, params: Struct) -> None:
+    """Register an agent, unless it is known and nothing else is said of it, and give it credentials."""
+    from bus.identity.keys import Key
+
+    name = str(getattr(params, "name", ""))
+    plain = {"command_id", "name"} >= msgspec.to_builtins(params).keys()
+    secured = caller.settings.identity_dir.exists() or caller.settings.nats.creds is not None
+    try:
+        data = answer(caller, operation, params)
+    except Refused as error:
+        if not (secured and plain and error.problem.code == "exists"):
+            raise
+        name = str((error.problem.state or {}).get("agent", name))
+        data = msgspec.json.encode({"name": name})
+    if not secured:
+        told(caller, operation, params, data)
+        return
+    key = click.get_current_context().meta[_KEY] = Key.new("user")
+    wanted = CreateParams(name=name, public_key=key.public, command_id=str(uuid.uuid4()))
+    made, path = _admitted(caller, wanted)
+    shown = msgspec.json.decode(data) | {"creds": str(path)}
+    told(caller, operation, params, msgspec.json.encode(shown))
+    _tell_how(caller, "agent", made.name, path)
+
+
+def _admitted(caller: Caller, params: CreateParams) -> tuple[CreateResult, Path]:
+    """Return what was created, and the file in which it is."""
+    from bus.identity import jwt
+    from bus.private import private, private_folder
+
+    meta = click.get_current_context().meta
+    data = answer(caller, BY_NAME["credential.create"], params)
+    made = msgspec.json.decode(data, type=CreateResult)
+    path: Path = meta[_FILE] or kept_at(caller.settings, params.holder, made.name)
+    if meta[_FILE] is None:
+        private_folder(path.parent)
+    private(path, jwt.credentials(made.token, meta[_KEY].seed))
+    return made, path
+
+
+def kept_at(settings: Settings, holder: Holder, name: str) -> Path:
+    """Return where credentials are kept unless another file is named."""
+    if holder == "agent" or holder == "machine":  # noqa: PLR1714 - the type checkers follow only this
+        return creds_file(settings, holder, name)
+    return settings.state_dir / "creds" / "operators" / f"{name}.creds"
+
+
+def _tell_how(caller: Caller, holder: str, name: str, path: Path) -> None:
+    if caller.form != "table" or holder != "agent":
+        return
+    url = bus_url(caller.settings) or "nats://127.0.0.1:4222"
+    root, inbox = caller.settings.root, inbox_of("agent", name)
+    for line in (
+        "",
+        "bash        # with the commands of github.com/nats-io/natscli",
+        f"  export NATS_URL={url} NATS_CREDS={path}",
+        f"  nats --inbox-prefix {inbox} sub '{root}.ping.{name}.*'",
+        f"  nats --inbox-prefix {inbox} req {root}.cmd.agent.{name}.next '{{}}'",
+        "python",
+        f'  async with Agent("{name}", url="{url}", creds="{path}") as me: ...',
+        "javascript  # with @nats-io/transport-node",
+        f'  connect({{ servers: "{url}", inboxPrefix: "{inbox}",',
+        f'    authenticator: credsAuthenticator(readFileSync("{path}")) }})',
+    ):
+        click.echo(line)

@@ -1,0 +1,20 @@
+-- name: put_credential <- CredentialRow
+-- A credential as it is from now on; only its end moves.
+INSERT INTO credentials ({columns}, name_key) VALUES ({values}, lower(:name))
+ON CONFLICT (public_key) DO UPDATE SET ends_at = excluded.ends_at;
+
+-- name: credentials_of -> CredentialRow
+-- All credentials of a holder, whatever the case of the name.
+SELECT {columns} FROM credentials WHERE holder = :holder AND name_key = lower(:name);
+
+-- name: credential_keyed -> CredentialRow
+-- The credential of a key.
+SELECT {columns} FROM credentials WHERE public_key = :public_key;
+
+-- name: ended_credentials -> CredentialRow
+-- What would still be let in if the server were not told that it has ended.
+SELECT {columns} FROM credentials WHERE ends_at <= :now AND expires_at > :now ORDER BY public_key;
+
+-- name: list_credentials -> CredentialRow
+-- All credentials, by name.
+SELECT {columns} FROM credentials ORDER BY name_key, holder, created_at;

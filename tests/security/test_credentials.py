@@ -1,0 +1,189 @@
+"""Credentials: drawn where they are used, let in at once, replaced, and cut off within a second."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from bus.api import BusError
+from bus.client import Access
+from bus.identity import jwt
+from bus.identity.keyring import KeyringError
+from bus.identity.keys import Key
+from rollcall.client import Agent, NotAllowed
+from tests.security.site import ROOT, SECURED, Caller, Site, fresh, secured
+from tests.support.nats import until
+from tests.support.processes import environment
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with secured(tmp_path / "state") as running:
+        yield running
+
+
+async def rollcall(site: Site, *arguments: str) -> str:
+    """Run the command line on the machine of the keys."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rollcall", *arguments),
+        env=environment(site.folder, SECURED),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complained = await process.communicate()
+    assert process.returncode == 0, complained.decode()
+    assert "SU" not in said.decode()
+    return said.decode()
+
+
+def agent(site: Site, name: str) -> Agent:
+    return Agent(name, url=site.url, creds=site.folder / "creds" / f"{name}.creds", patience_s=5)
+
+
+async def admitted(site: Site, olga: Caller, name: str, *, holder: str = "agent", **more: object) -> Path:
+    """Let somebody in as any client of NATS could, and return the file."""
+    key = Key.new("user")
+    body = {"name": name, "holder": holder, "public_key": key.public, **fresh(), **more}
+    made = await olga.ask(f"{ROOT}.cmd.monitor.credential-create.olga", body)
+    path = site.folder / f"{key.public}.creds"
+    path.write_text(jwt.credentials(made["token"], key.seed), "utf-8")
+    return path
+
+
+async def test_an_agent_is_added_and_revoked_at_the_command_line(site: Site) -> None:
+    said = await rollcall(site, "agent", "add", "ann")
+    for word in ("nats --inbox-prefix _INBOX_ann sub", 'Agent("ann"', "credsAuthenticator"):
+        assert word in said
+    path = site.folder / "creds/ann.creds"
+    assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
+    async with agent(site, "ann") as ann:
+        assert not (await ann.sync()).leases
+        await rollcall(site, "agent", "revoke", "ann")
+        await until(lambda: not ann._line.connected)
+    with pytest.raises(NotAllowed):
+        await agent(site, "ann").__aenter__()
+    await rollcall(site, "agent", "add", "ann")  # it is known: it gets new credentials, and nothing else
+    async with agent(site, "ann"):
+        pass
+
+
+async def test_the_main_agent_gets_credentials_though_nobody_registered_it(site: Site) -> None:
+    shown = json.loads(await rollcall(site, "agent", "add", "ruto", "-o", "json"))
+    assert shown == {"name": "Ruto", "creds": str(site.folder / "creds/Ruto.creds")}
+    async with agent(site, "Ruto"):
+        pass
+
+
+async def test_a_key_is_replaced_without_a_gap(site: Site) -> None:
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    first = await admitted(site, olga, "ann")
+    second = await admitted(site, olga, "ann", keep_minutes=10)
+    for creds in (first, second):
+        async with Agent("ann", url=site.url, creds=creds):
+            pass
+    third = await admitted(site, olga, "ann", keep_minutes=0)
+    async with Agent("ann", url=site.url, creds=third):
+        pass
+
+    async def out(creds: Path) -> bool:
+        try:
+            caller = await site.let_in(Access(credentials_file=str(creds)), "_INBOX_ann")
+        except BusError:
+            return True
+        await caller.client.close()
+        return False
+
+    for creds in (first, second):
+        await until(lambda creds=creds: out(creds))  # type: ignore[misc]
+
+
+async def test_revoking_an_agent_revokes_its_tokens(site: Site) -> None:
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    token = {
+        "name": "t",
+        "scope": "agent",
+        "agent": "ann",
+        "prefix": "rcl_agent_00000000",
+        "digest": "0" * 64,
+    }
+    await olga.ask(f"{ROOT}.cmd.monitor.token-create.olga", token | fresh())
+    revoke = {"name": "ANN", **fresh()}
+    ended = await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", revoke)
+    assert (ended["name"], ended["credentials"], ended["tokens"]) == ("ann", 0, 1)
+    (found,) = (await olga.ask(f"{ROOT}.cmd.monitor.token-ls.olga", {"all": True}))["items"]
+    assert found["revoked_at"]
+
+
+async def test_an_expired_credential_lets_nobody_in(site: Site) -> None:
+    key = Key.new("user")
+    token = site.keyring.user("agent", "agents", "ann", key.public, expires_s=1_000_000_000)
+    path = site.folder / "old.creds"
+    path.write_text(jwt.credentials(token, key.seed), "utf-8")
+    with pytest.raises(NotAllowed):
+        await Agent("ann", url=site.url, creds=path).__aenter__()
+
+
+async def test_a_token_signed_by_somebody_else_lets_nobody_in(site: Site) -> None:
+    key = Key.new("user")
+    claims = jwt.user("ann", key.public, account=site.keyring.account("agents"))
+    path = site.folder / "false.creds"
+    path.write_text(jwt.credentials(jwt.signed(claims, Key.new("account"), at_s=0), key.seed), "utf-8")
+    with pytest.raises(NotAllowed):
+        await Agent("ann", url=site.url, creds=path).__aenter__()
+
+
+async def test_who_gets_credentials_is_checked(site: Site) -> None:
+    olga = await site.caller("admin", "olga")
+    subject = f"{ROOT}.cmd.monitor.credential-create.olga"
+    key = Key.new("user").public
+    refused = await olga.ask(subject, {"name": "nobody", "public_key": key, **fresh()})
+    assert refused["code"] == "not_found"
+    body = {"name": "m1", "holder": "machine", "public_key": key}
+    assert (await olga.ask(subject, body | fresh()))["holder"] == "machine"
+    assert (await olga.ask(subject, body | {"name": "m2"} | fresh()))["code"] == "exists"
+    assert (await olga.ask(subject, body | {"public_key": "SUX"} | fresh()))["code"] == "invalid"
+    listed = await olga.ask(f"{ROOT}.cmd.monitor.credential-ls.olga")
+    assert [row["name"] for row in listed["items"]] == ["m1"]
+    gone = await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "nobody", **fresh()})
+    assert gone["code"] == "not_found"
+
+
+async def test_a_new_key_of_a_role_is_told_to_the_server(site: Site) -> None:
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    creds = await admitted(site, olga, "ann")
+    site.keyring.rotate("agent", until_s=4_000_000_000)
+    async with Agent("ann", url=site.url, creds=creds):  # what the old one signed counts on
+        pass
+
+    async def new_one_is_known() -> bool:
+        try:
+            caller = await site.caller("agent", "bob")
+        except BusError:
+            return False
+        await caller.client.close()
+        return True
+
+    await until(new_one_is_known)
+    assert site.keyring.retired()[0].role == "agent"
+    with pytest.raises(KeyringError):
+        site.keyring.signer("nobody")
+
+
+async def test_who_was_revoked_stays_out_when_everything_starts_anew(tmp_path: Path) -> None:
+    async with secured(tmp_path / "state") as site:
+        olga = await site.caller("admin", "olga")
+        await site.work("ann", olga)
+        creds = await admitted(site, olga, "ann")
+        await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "ann", **fresh()})
+        told = anyio.Path(site.folder / "identity/revoked.json")
+        await until(told.exists)
+    async with secured(tmp_path / "state") as site:
+        with pytest.raises(NotAllowed):
+            await Agent("ann", url=site.url, creds=creds).__aenter__()
