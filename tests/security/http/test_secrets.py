@@ -1,0 +1,137 @@
+"""Secrets stand nowhere but where they belong: canaries are planted, doors used, and all is searched."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from contracts import tokens
+from tests.gateway.test_listening import address
+from tests.support.processes import Program, environment, up
+
+STATE = {".db", ".db-wal", ".db-shm", ".creds", ".nk", ".blk"}
+
+
+def commands(pid: int) -> str:
+    """Return what `ps` shows of a process and of all that it has started."""
+    parents: dict[int, list[int]] = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit() and (place / "stat").exists():
+            words = (place / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            parents.setdefault(int(words[1]), []).append(int(place.name))
+    found, ahead = "", [pid]
+    while ahead:
+        one = ahead.pop()
+        ahead += parents.get(one, [])
+        found += Path(f"/proc/{one}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def cli(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = environment(state, {}) | {"ROLLCALL_OPERATOR": "olga"}
+    line = [sys.executable, "-m", "rollcall", *words]
+    return subprocess.run(line, cwd=state, env=env, check=False, capture_output=True, text=True)
+
+
+async def provoke(url: str, canaries: dict[str, str]) -> list[str]:
+    """Say each secret wherever it does not belong, and return all that was answered."""
+    said: list[str] = []
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as client:
+        for name, canary in canaries.items():
+            client.headers["authorization"] = f"Bearer {canaries['configured']}"
+            key = {"idempotency-key": f"k-{name}"}
+            for answer in (
+                await client.get(f"/tasks?token={canary}"),
+                await client.post("/tasks", content=f'{{"title": "{canary}', headers=key),
+                await client.post(
+                    "/tokens", json={"name": "x", "scope": "admin", "prefix": canary, "digest": canary}
+                ),
+                await client.get("/tasks", headers={"authorization": f"Bearer {canary}x"}),
+                await client.get("/tasks", headers={"authorization": f"Basic {canary}"}),
+                await client.get("/events", headers={"last-event-id": canary}),
+                await client.request("BREW", "/tasks", headers={"cookie": canary}),
+            ):
+                said += [str(answer.headers), answer.text]
+        client.headers["authorization"] = f"Bearer {canaries['configured']}"
+        audit = await client.get("/audit?limit=500")
+        listed = await client.get("/tokens?all=true")
+        assert (audit.status_code, listed.status_code) == (200, 200)
+        said += [audit.text, listed.text]
+    return said
+
+
+async def test_no_secret_is_where_it_does_not_belong(tmp_path: Path) -> None:
+    configured = f"canary-{secrets.token_hex(16)}"
+    async with up(tmp_path, {"http.token": configured, "log.level": "debug"}) as program:
+        url = await address(program)
+        made = await anyio.to_thread.run_sync(
+            cli, tmp_path, "token", "create", "ci", "--scope", "operator", "--to", "ci.token"
+        )
+        assert made.returncode == 0, made.stderr
+        drawn = (tmp_path / "ci.token").read_text("utf-8").strip()
+        canaries = {"configured": configured, "drawn": drawn}
+        answers = await provoke(url, canaries)
+        shown = await anyio.to_thread.run_sync(cli, tmp_path, "config", "show", "-o", "json")
+        listed = await anyio.to_thread.run_sync(cli, tmp_path, "token", "ls", "--all")
+        ps = await anyio.to_thread.run_sync(commands, program.process.pid)
+        await crash(program)
+    (tmp_path / "ci.token").unlink()
+    logged = "".join(program.said)
+    elsewhere = {
+        "the log": logged,
+        "ps": ps,
+        "the command line": f"{made.stdout}{made.stderr}{listed.stdout}{shown.stdout}{shown.stderr}",
+    }
+    for name, canary in canaries.items():
+        secret = canary.split("_")[2] if name == "drawn" else canary
+        assert [place for place, text in elsewhere.items() if secret in text] == []
+        assert [text for text in answers if secret in text] == []
+        assert holding(tmp_path, secret.encode()) == []
+    wrong = open_to_others(tmp_path)
+    assert wrong == []
+
+
+async def crash(program: Program) -> None:
+    """End it as a crash does."""
+    program.process.kill()
+    await program.ended()
+
+
+def holding(folder: Path, text: bytes) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path) for path in files if text in path.read_bytes()]
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Return the files of state that others may read."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix in STATE]
+    assert files
+    return [str(path) for path in files if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+async def test_files_are_ours_alone_whatever_the_mask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        async with up(tmp_path, {"http.token": "sesame-open-sesame"}) as program:
+            await address(program)
+            wrong = open_to_others(tmp_path)
+            await program.stop()
+    finally:
+        os.umask(before)
+    assert wrong == []
+
+
+def test_a_token_on_the_command_line_is_no_option(tmp_path: Path) -> None:
+    drawn = tokens.token("admin", secrets.token_bytes(32))
+    told = cli(tmp_path, "task", "ls", "--token", drawn)
+    assert told.returncode == 2
+    assert drawn not in told.stdout
