@@ -29,6 +29,7 @@ BACKLOG: Final = 1_024
 END_S: Final = 5  # what was taken in is answered, or cut
 USES_S: Final = 10.0
 AGAIN_S: Final = 1.0
+EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be told apart, not to be listened to
 
 
 class Server(uvicorn.Server):
@@ -57,8 +58,8 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
             group.start_soon(_note_uses, keeper, stop)
             group.start_soon(_end, server, hub, stop)
             group.start_soon(hub.run)
-            address = _address(listening, gateway.listening)
-            gateway.opened(address, await _link(sessions, address, gateway.listening.greets))
+            where = address(gateway.listening, listening.getsockname()[1])
+            gateway.opened(where, await _link(sessions, where, gateway.listening.greets))
             await server.serve(sockets=[listening])
             if not stop.is_set():
                 group.cancel_scope.cancel()
@@ -102,10 +103,13 @@ async def _bound(listening: Listening, stop: anyio.Event) -> socket.socket | Non
     return None
 
 
-def _address(listening: socket.socket, said: Listening) -> str:
+def address(said: Listening, port: int) -> str:
+    """Return under which address it can be asked: whoever listens everywhere is asked by a name."""
     scheme = "https" if said.certificate else "http"
-    host = f"[{said.host}]" if ":" in said.host else said.host
-    return f"{scheme}://{host}:{listening.getsockname()[1]}"
+    host = said.host
+    if host in EVERYWHERE:
+        host = said.names[0] if said.names else "localhost"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _link(sessions: Sessions, address: str, who: str) -> str:

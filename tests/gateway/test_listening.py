@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+import pytest
 
+from services.gateway import Listening, server
 from tests.support.nats import until
 from tests.support.processes import Program, running, up
 
@@ -33,6 +35,19 @@ async def test_up_says_where_it_listens(tmp_path: Path) -> None:
         await program.stop()
     assert TOKEN not in "".join(program.said)
     assert not [line for line in program.said if "uvicorn" in line or "Traceback" in line]
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "where"),
+    [
+        ("127.0.0.1", ("fleet.example",), "http://127.0.0.1:1"),
+        ("::1", (), "http://[::1]:1"),
+        ("0.0.0.0", ("fleet.example", "other.example"), "http://fleet.example:1"),
+        ("::", (), "http://localhost:1"),
+    ],
+)
+def test_the_address_that_is_said_can_be_asked(host: str, names: tuple[str, ...], where: str) -> None:
+    assert server.address(Listening(host=host, names=names), 1) == where
 
 
 async def test_it_runs_alone(tmp_path: Path) -> None:
