@@ -179,6 +179,7 @@ class Assignment(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     progressed_at: int | None = None
     stalled: bool = False
     deferred: bool = False
+    unreachable_at: int | None = None  # since when nothing could be delivered to its holder, often enough
     repeats: int = 0
     exhausted: bool = False
     escalation_id: int | None = None

@@ -93,7 +93,15 @@ def _answered(row: Assignment, event: Answer, at: int, timers: Timers) -> Assign
 
 def _happened(row: Assignment, event: Word, at: int, timers: Timers) -> Assignment:
     match event:
-        case "handoff" | "cancel" | "reassign" | "accept_by_missed" | "progress_by_missed" | "lost":
+        case (
+            "handoff"
+            | "cancel"
+            | "reassign"
+            | "accept_by_missed"
+            | "progress_by_missed"
+            | "unreachable"
+            | "lost"
+        ):
             return _ended(row, at, END_REASONS[event])
         case "wait_over":
             return settle(structs.replace(_running(row, at, timers), ping_at=at))
@@ -113,7 +121,15 @@ def _happened(row: Assignment, event: Word, at: int, timers: Timers) -> Assignme
 
 def settle(row: Assignment) -> Assignment:
     """Return the row with the two due columns that follow from its clocks, and out of quarantine."""
-    clocks = (row.accept_by, row.progress_by, row.warn_by, row.wait_until, row.snooze_until, row.due_at)
+    clocks = (
+        row.accept_by,
+        row.progress_by,
+        row.warn_by,
+        row.wait_until,
+        row.snooze_until,
+        row.due_at,
+        row.unreachable_at,
+    )
     pinged = row.pings_enabled and row.status in ("pending", "acknowledged")
     return structs.replace(
         row,
@@ -175,13 +191,20 @@ def given_up(row: Assignment, at: int, timers: Timers) -> Assignment:
 
 def _clocked(row: Assignment, by: int) -> Assignment:
     if row.status == "pending":
-        return structs.replace(row, accept_by=by)
-    return structs.replace(row, progress_by=by)
+        return structs.replace(row, accept_by=by, unreachable_at=None)
+    return structs.replace(row, progress_by=by, unreachable_at=None)
 
 
 def _heard(row: Assignment) -> Assignment:
     """Return the row with every ping so far answered, and nobody given up on."""
-    return structs.replace(row, answered_attempt=row.attempt, repeats=0, exhausted=False, wait_notices=0)
+    return structs.replace(
+        row,
+        answered_attempt=row.attempt,
+        repeats=0,
+        exhausted=False,
+        wait_notices=0,
+        unreachable_at=None,
+    )
 
 
 def _found_again(row: Assignment, at: int, timers: Timers) -> Assignment:
@@ -310,6 +333,7 @@ def _ended(row: Assignment, at: int, reason: EndReason) -> Assignment:
             due_at=None,
             paused_us=None,
             exhausted=False,
+            unreachable_at=None,
         )
     )
 

@@ -46,6 +46,9 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
     warn_at = warning(row, view, now, timers)
     if warn_at is not None and warn_at <= now:
         row, warn_at = reminders.stalled(draft, row), None
+    if row.unreachable_at is not None and row.unreachable_at <= now:
+        _act(draft, row)
+        return draft.changes()
     clock = running(row, view, now, timers)
     if clock is None or clock.judged_at > now:
         _look_again(draft, row, clock, warn_at)
@@ -60,10 +63,7 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
         case "repeat_due":
             _repeat(draft, row)
         case "accept_by_missed" | "progress_by_missed":
-            if view.frozen is None:
-                _missed(draft, row)
-            else:
-                draft.put(structs.replace(row, deadline_at=now + timers.assign_retry_us))
+            _act(draft, row)
         case _:
             assert_never(clock.event)
     return draft.changes()
@@ -74,6 +74,14 @@ def _look_again(draft: Draft, row: Assignment, clock: Running | None, warn_at: i
     instants = (row.due_at, warn_at, None if clock is None else clock.judged_at)
     soonest = min((at for at in instants if at is not None), default=None)
     draft.put(structs.replace(row, deadline_at=soonest))
+
+
+def _act(draft: Draft, row: Assignment) -> None:
+    """Act on a missed promise, or on a holder that cannot be told, unless nothing new is offered now."""
+    if draft.view.frozen is None:
+        _missed(draft, row)
+    else:
+        draft.put(structs.replace(row, deadline_at=draft.now + draft.timers.assign_retry_us))
 
 
 def _missed(draft: Draft, row: Assignment) -> None:
@@ -158,7 +166,7 @@ def _move(draft: Draft, case: Case, number: int, target: Agent) -> Assignment:
         draft.agent(target.name),
         f"escalated from {row.agent}",
         continued(row, step=step),
-        remark=f"Escalated from {row.agent} (timeout) to {target.name} (step {step})",
+        remark=f"Escalated from {row.agent} ({_why(ended)}) to {target.name} (step {step})",
     )
     draft.fact(
         ended,
@@ -178,7 +186,11 @@ def _time_out(draft: Draft, row: Assignment, holder: str) -> Assignment:
     agent = draft.agent(row.agent)
     put_agent(draft, structs.replace(agent, failures=agent.failures + 1))
     event: Word = "accept_by_missed" if row.status == "pending" else "progress_by_missed"
-    return end_lease(draft, row, event, holder=holder)
+    return end_lease(draft, row, "unreachable" if row.unreachable_at is not None else event, holder=holder)
+
+
+def _why(ended: Assignment) -> str:
+    return "unreachable" if ended.end_reason == "unreachable" else "timeout"
 
 
 def _tell(draft: Draft, case: Case, number: int, found: Aim) -> None:

@@ -11,6 +11,7 @@ Word = Literal[
     "reassign",
     "accept_by_missed",
     "progress_by_missed",
+    "unreachable",
     "warn_missed",
     "wait_over",
     "wait_limit_missed",
@@ -73,6 +74,7 @@ TABLE: dict[Said | Word, dict[AssignmentStatus, Target]] = {
     "reassign": _open("failed"),
     "accept_by_missed": {"pending": "policy"},
     "progress_by_missed": {"acknowledged": "policy"},
+    "unreachable": {"pending": "policy", "acknowledged": "policy"},
     "warn_missed": {"acknowledged": "same"},
     "wait_over": {"waiting": "acknowledged"},
     "wait_limit_missed": {"waiting": "same"},
@@ -92,6 +94,7 @@ END_REASONS: dict[Said | Word, EndReason] = {
     "reassign": "superseded",
     "accept_by_missed": "timed_out",
     "progress_by_missed": "timed_out",
+    "unreachable": "unreachable",
     "lost": "lost",
 }
 

@@ -4,6 +4,7 @@ from msgspec import structs
 
 from contracts.records import Assignment, PingRow
 from contracts.work import Changes, View
+from domain import deliveries
 from domain.assignment import settle
 from domain.clocks import never_asked
 from domain.draft import Draft
@@ -48,6 +49,7 @@ def ping(view: View, assignment_id: int, now: int, timers: Timers) -> Changes:
         )
     )
     draft.post_ping(after, task)
+    deliveries.queue(draft, after)
     return draft.changes()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from domain.addresses import PORTS
+from domain.deliveries import Patience
 from domain.timers import Timers as Clocks
 from rollcall.settings_values import (
     SERVICES,
@@ -27,6 +28,7 @@ from rollcall.settings_values import (
 )
 
 _USUAL: Final = Clocks()  # the clocks' defaults are the house's, written once
+_PATIENCE: Final = Patience()
 
 
 def _plain(name: str) -> str:
@@ -247,6 +249,13 @@ class Webhooks(Struct, frozen=True, kw_only=True, rename=_plain):
     ] = ()
     http: Annotated[bool, Meta(description="Whether http is allowed too: what is sent can be read.")] = False
     ports: Annotated[Ports, Meta(description="The ports that they may listen on.")] = PORTS
+    tries: Annotated[
+        int,
+        Meta(ge=1, le=100, description="A ping that failed so often goes to nobody: the policy's next step."),
+    ] = _PATIENCE.tries
+    retry_us: Annotated[
+        Duration, Meta(description="From the first try to the second; twice as long after each, at most 5m.")
+    ] = _PATIENCE.retry_us
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -82,7 +82,9 @@ WebUrl = Annotated[
         extra={"form": "an address such as https://watch.example/ping/rollcall", "kind": "secret"},
     ),
 ]
-ServiceName = Literal["assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake", "gateway"]
+ServiceName = Literal[
+    "assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake", "courier", "gateway"
+]
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 Names = Annotated[
     tuple[ServiceName, ...],

@@ -23,6 +23,7 @@ from contracts import tokens
 from contracts.intake import IntakeLimits
 from contracts.work import Stamp
 from domain.addresses import Reach
+from domain.deliveries import Patience
 from domain.timers import Timers
 from rollcall.address import bus_url
 from rollcall.clock import SystemClock
@@ -33,6 +34,7 @@ from rollcall.settings_values import SERVICES
 from rollcall.watching import chores
 from services.assigner import Assigner
 from services.cleanup import Cleanup, Retention
+from services.courier import Courier
 from services.escalator import Escalator
 from services.gateway import Gateway, Listening
 from services.intake import Intake
@@ -98,6 +100,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "cleanup": lambda: Cleanup(retention=kept),
         "relay": Relay,
         "intake": lambda: Intake(timers=clocks, limits=intake_limits(settings)),
+        "courier": lambda: Courier(timers=clocks, reach=reach(settings), patience=patience(settings)),
         "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]
@@ -122,6 +125,12 @@ def intake_limits(settings: Settings) -> IntakeLimits:
         made_per_minute=said.tasks_per_minute,
         made_per_hour=said.tasks_per_hour,
     )
+
+
+def patience(settings: Settings) -> Patience:
+    """Return how often a ping over HTTP is tried, as configured, scaled as all clocks of promises."""
+    said = settings.webhooks
+    return Patience(tries=said.tries, retry_us=max(1, round(said.retry_us * settings.timers.scale)))
 
 
 def gateway(settings: Settings) -> Gateway:

@@ -42,6 +42,7 @@ class Cleanup(Struct, frozen=True, kw_only=True):
         """Delete what is past its time, a piece at a time so that no transaction is long."""
         kept = {
             "commands": self.retention.commands_us,
+            "deliveries": self.retention.pings_us,
             "pings": self.retention.pings_us,
             "audit": self.retention.audit_us,
             "intake": self.retention.intake_us,

@@ -10,10 +10,11 @@ from contracts.codec import decode, decode_union, encode
 from contracts.errors import InvalidError, RollcallError
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
-from domain import answers, pinging, presence, vouching
+from domain import answers, deliveries, pinging, presence, vouching
 from domain.timers import Timers
 
 _ALONE = Needs(alone=True)
+_PINGED = Needs(alone=True, shared=(deliveries.ENDPOINTS,))
 _ENDING = (messages.Complete, messages.Decline, messages.Fail, messages.Release)  # others end no task
 NUMBER_DIGITS_MAX = 18  # stays below 2**63
 
@@ -69,7 +70,7 @@ class Pinger(Struct, frozen=True, kw_only=True):
         )
 
     def _claim(self, _now: int) -> Claim:
-        return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_ALONE)
+        return Claim(query="claim_pings", rows="assignments", decide=self._ping, needs=_PINGED)
 
     def _claim_restates(self, _now: int) -> Claim:
         return Claim(query="claim_restates", rows="assignments", decide=self._restate, needs=_ALONE)

@@ -16,7 +16,18 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from contracts import attention, credentials, intake, lists, plans, records, reminders, tokens, work
+from contracts import (
+    attention,
+    credentials,
+    deliveries,
+    intake,
+    lists,
+    plans,
+    records,
+    reminders,
+    tokens,
+    work,
+)
 from store import rows
 from store.errors import StatementError
 
@@ -108,7 +119,8 @@ def _numbered(text: str, engine: Engine) -> tuple[str, tuple[str, ...]]:
 
 
 def _record(name: str) -> type[Struct]:
-    for room in (records, work, tokens, credentials, plans, reminders, lists, intake, attention, rows):
+    rooms = (records, work, tokens, credentials, plans, reminders, lists, intake, attention, deliveries, rows)
+    for room in rooms:
         found: type[Struct] | None = getattr(room, name, None)
         if found is not None:
             return found

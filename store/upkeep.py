@@ -19,7 +19,7 @@ from store.working_set import WorkingSet
 from store.writer import Writer, posts_of
 
 FORGOTTEN: Final = frozenset(
-    {"commands", "pings", "audit", "intake", "notices", "reminders", "processes", "holds"}
+    {"commands", "pings", "audit", "intake", "notices", "reminders", "processes", "holds", "deliveries"}
 )
 AGGREGATES: Final = {
     "assignments": "assignment",
@@ -28,6 +28,7 @@ AGGREGATES: Final = {
     "machines": "machine",
     "brakes": "brake",
     "reminders": "reminder",
+    "deliveries": "delivery",
 }
 _WAKES: Final = {
     "assignments": frozenset({"pinger", "escalator"}),
@@ -36,6 +37,7 @@ _WAKES: Final = {
     "machines": frozenset({"monitor"}),
     "brakes": frozenset({"monitor"}),
     "reminders": frozenset({"assigner"}),
+    "deliveries": frozenset({"courier"}),
 }
 _ACTOR: Final = "rollcall:store"
 _REASON_CHARS_MAX: Final = 500

@@ -32,6 +32,7 @@ DRAWN = frozenset(
         "phases",
         "reminders",
         "intake",
+        "deliveries",
     }
 )
 

@@ -21,6 +21,7 @@ from contracts.operations import (
     tasks,
     tokens,
     vouching,
+    webhooks,
 )
 from contracts.operations.registry import Operation
 
@@ -43,6 +44,7 @@ ALL: tuple[Operation, ...] = (
     *intake.OPERATIONS,
     *logins.OPERATIONS,
     *attention.OPERATIONS,
+    *webhooks.OPERATIONS,
     *audit.OPERATIONS,
     *system.OPERATIONS,
 )

@@ -12,7 +12,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from contracts import tokens
+from contracts import deliveries, tokens
 from contracts.messages import TaskSpec
 from contracts.operations import Operation
 from contracts.records import WaitKind
@@ -27,7 +27,7 @@ from rollcall.cli.waiting import wait_for_next, wait_option
 Parameters = list[click.Parameter]
 Values = dict[str, Any]
 
-_DRAWN: Final = "rollcall.token"
+_DRAWN: Final = "rollcall.drawn"
 
 
 class Extra(Struct, frozen=True, kw_only=True):
@@ -132,22 +132,33 @@ def _known(where: str, task: Any) -> Any:
 
 
 def _drawn_here(own: Parameters) -> Parameters:
+    """Let what is drawn here not be asked for, and let it be put out of sight."""
     to = click.Option(
         ["--to", "to"],
         type=click.Path(dir_okay=False, path_type=Path),
         help="Put it into this new file, which only you can read, instead of showing it.",
     )
-    return [*(parameter for parameter in own if parameter.name not in {"prefix", "digest"}), to]
+    return [*(parameter for parameter in own if parameter.name not in {"prefix", "digest", "key"}), to]
 
 
 def _draw(values: Values, _caller: Caller) -> Values:
     """Draw the token: it is known to nobody but who reads the answer."""
     drawn = tokens.token(values["scope"], secrets.token_bytes(tokens.SECRET_BYTES))
-    to: Path | None = values.pop("to")
+    _hold("token", drawn, values.pop("to"))
+    return values | {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+
+
+def _draw_key(values: Values, _caller: Caller) -> Values:
+    """Draw the key: it goes to its keeper, and to who reads the answer."""
+    drawn = deliveries.key_of(secrets.token_bytes(deliveries.KEY_BYTES))
+    _hold("key", drawn, values.pop("to"))
+    return values | {"key": drawn}
+
+
+def _hold(kind: str, drawn: str, to: Path | None) -> None:
     if to is not None:
         _keep(to, drawn)
-    click.get_current_context().meta[_DRAWN] = (drawn, to)
-    return values | {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
+    click.get_current_context().meta[_DRAWN] = (kind, drawn, to)
 
 
 def _keep(path: Path, drawn: str) -> None:
@@ -181,9 +192,9 @@ def _show_link(caller: Caller, operation: Operation, params: Struct) -> None:
 def _show_once(caller: Caller, operation: Operation, params: Struct) -> None:
     from rollcall.cli.answering import ask
 
-    drawn, to = click.get_current_context().meta[_DRAWN]
+    kind, drawn, to = click.get_current_context().meta[_DRAWN]
     try:
-        ask(caller, operation, params, {} if to else {"token": drawn})
+        ask(caller, operation, params, {} if to else {kind: drawn})
     except Failed:
         if to is not None:
             to.unlink()
@@ -236,4 +247,5 @@ EXTRAS: Final = {
     "agent.add": Extra(parameters=keys.place_option, values=keys.take_file, run=keys.add_agent),
     "credential.create": Extra(parameters=keys.with_file, values=keys.take_key, run=keys.create),
     "token.create": Extra(parameters=_drawn_here, values=_draw, run=_show_once),
+    "webhook.rotate": Extra(parameters=_drawn_here, values=_draw_key, run=_show_once),
 }

@@ -118,6 +118,7 @@ CREATE TABLE assignments (
     warn_by         BIGINT,
     stalled         BOOLEAN NOT NULL DEFAULT FALSE,
     backoffs        BIGINT NOT NULL DEFAULT 0 CHECK (backoffs >= 0),
+    unreachable_at  BIGINT,
     CHECK ((status IN ('completed', 'failed')) = (end_reason IS NOT NULL)),
     CHECK ((status IN ('completed', 'failed')) = (ended_at IS NOT NULL))
 );

@@ -59,7 +59,7 @@ async def test_run_knows_the_services(rollcall: Command, monkeypatch: pytest.Mon
     assert (await rollcall("run", "pinger")).exit_code == 0
     assert run[0][0] == "pinger"
     wrong = await rollcall("run", "pinga")
-    assert (wrong.exit_code, "assigner, cleanup, escalator" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "assigner, cleanup, courier" in wrong.stderr) == (2, True)
 
 
 async def test_demo_takes_its_length_and_a_fault(rollcall: Command, monkeypatch: pytest.MonkeyPatch) -> None:

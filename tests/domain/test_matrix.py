@@ -33,6 +33,7 @@ cancel              cancelled     cancelled     cancelled     cancelled     .   
 reassign            superseded    superseded    superseded    superseded    .          .
 accept_by_missed    timed_out     .             .             .             .          .
 progress_by_missed  .             timed_out     .             .             .          .
+unreachable         unreachable   unreachable   .             .             .          .
 warn_missed         .             ~             .             .             .          .
 wait_over           .             .             acknowledged  .             .          .
 wait_limit_missed   .             .             ~             .             .          .
@@ -145,7 +146,13 @@ def test_what_the_table_says_is_what_happens(event: str, status: AssignmentStatu
     if cell == ".":
         return
     leads: Target = target(a_row(status), kind(event_of(event)))
-    expected = {"=": {"already"}, "~": {"same"}, "back": {"restored"}, "timed_out": {"policy"}}
+    expected = {
+        "=": {"already"},
+        "~": {"same"},
+        "back": {"restored"},
+        "timed_out": {"policy"},
+        "unreachable": {"policy"},
+    }
     assert leads in expected.get(cell, {cell, "failed"})
 
 

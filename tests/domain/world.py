@@ -43,6 +43,17 @@ from tests.domain.soundness import SILENT, check_row, check_task, members, silen
 
 START = 1_800_000_000_000_000  # 2027-01-15 08:00 UTC
 TURNS_MAX = 10  # in one instant
+DRAWN = {
+    "assignments",
+    "tasks",
+    "agents",
+    "escalations",
+    "machines",
+    "brakes",
+    "deliveries",
+    "todos",
+    "phases",
+}
 TASK_MOVES = {
     ("todo", "in_progress"),
     ("in_progress", "todo"),
@@ -139,7 +150,7 @@ class World:
         }
 
     def new_id(self, table: str) -> int:
-        assert table in {"assignments", "tasks", "agents", "escalations", "machines", "brakes"}
+        assert table in DRAWN
         self._last_id += 1
         return self._last_id
 

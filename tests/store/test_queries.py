@@ -53,6 +53,15 @@ PLANS = {
     "next_restate_at": ["SEARCH assignments USING COVERING INDEX assignments_restate_at (restate_at>?)"],
     "mark_restates": ["SEARCH assignments USING INTEGER PRIMARY KEY"],
     "published_pings": ["SEARCH p USING INDEX sqlite_autoindex_pings_1 (assignment_id=? AND attempt=?)"],
+    "claim_deliveries": [
+        "SEARCH d USING INDEX deliveries_next_at (next_at<?)",
+        "SEARCH o USING INDEX deliveries_agent (agent=?",
+    ],
+    "next_delivery_at": ["SEARCH deliveries USING COVERING INDEX deliveries_next_at (next_at>?)"],
+    "due_delivery": ["SEARCH d USING INTEGER PRIMARY KEY"],
+    "failed_tries": ["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (assignment_id=?"],
+    "webhook_endpoints": ["SCAN agents USING INDEX agents_endpoints"],  # that is: exactly those who have one
+    "forget_deliveries": ["SEARCH deliveries USING INDEX deliveries_sent_at (sent_at<?)"],
     "claim_silent": ["SEARCH agents USING COVERING INDEX agents_silent_at (silent_at<?)"],
     "next_ping_at": ["SEARCH assignments USING INDEX assignments_ping_at (ping_at>?)"],
     "next_deadline_at": ["SEARCH assignments USING COVERING INDEX assignments_deadline_at (deadline_at>?)"],
@@ -170,7 +179,8 @@ PLANS = {
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
     r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest"
-    r"|agents USING INDEX agents_(able|unpinged)|brakes USING INDEX brakes_open|processes USING COVERING)\b"
+    r"|agents USING INDEX agents_(able|unpinged|endpoints)|brakes USING INDEX brakes_open"
+    r"|processes USING COVERING)\b"
 )
 SMALL = {"tally_assignments"}  # reads the open assignments, at an operator's word
 

@@ -23,6 +23,7 @@ from contracts.work import StoreFaultError
 from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
+from services.courier import Courier
 from services.escalator import Escalator
 from services.intake import Intake
 from services.monitor import Monitor
@@ -46,6 +47,7 @@ def all_services(timers: Timers) -> list[Service]:
         Cleanup(),
         Relay(),
         Intake(timers=timers),
+        Courier(timers=timers),
     ]
 
 

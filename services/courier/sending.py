@@ -1,0 +1,137 @@
+"""Sending one request: to an address that was judged, never to another, and with patience for nobody.
+
+No proxy, no redirect, no cookie. Of the answer only its status counts; nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from ssl import SSLContext, SSLError
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import anyio
+import h11
+from anyio.streams.tls import TLSStream
+from msgspec import Struct
+
+from domain.addresses import Place, Reach, refusal
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
+Trust: TypeAlias = Callable[[], SSLContext]
+Headers: TypeAlias = Sequence[tuple[str, str]]
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+PIECE_BYTES: Final = 16 * 1024
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How long a receiver may take, and how much it may say."""
+
+    connect_s: float = 2.0
+    whole_s: float = 10.0
+    rest_s: float = 1.0  # for the rest of an answer, so that the receiver may finish it
+    answer_bytes_max: int = 64 * 1024
+
+
+class NotSent(Exception):
+    """The request got no answer; the message is for operators, and repeats nothing that the receiver said."""
+
+
+async def resolved(host: str, port: int) -> list[str]:
+    """Return the addresses that a name stands for, each once."""
+    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def post(
+    place: Place,
+    headers: Headers,
+    body: bytes,
+    *,
+    reach: Reach,
+    resolve: Resolve,
+    trust: Trust,
+    limits: Limits,
+) -> int:
+    """Return the status that the receiver answered; raises NotSent."""
+    stage = "connecting"
+    try:
+        with anyio.fail_after(limits.whole_s):
+            with anyio.fail_after(limits.connect_s):
+                stream = await _connected(place, reach, resolve, trust)
+            stage = "waiting for an answer"
+            try:
+                return await _asked(stream, place, headers, body, limits)
+            finally:
+                await anyio.aclose_forcefully(stream)
+    except TimeoutError:
+        raise NotSent(f"timed out {stage}") from None
+    except h11.ProtocolError:
+        raise NotSent("what it answered is no HTTP") from None
+    except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
+        raise NotSent("closed the connection without an answer") from None
+    except SSLError as error:
+        raise NotSent(f"TLS: {getattr(error, 'verify_message', '') or error.reason or 'failed'}") from None
+    except (OSError, UnicodeError) as error:
+        raise NotSent(f"{stage}: {getattr(error, 'strerror', None) or type(error).__name__}") from None
+
+
+async def _connected(place: Place, reach: Reach, resolve: Resolve, trust: Trust) -> ByteStream:
+    """Connect to an address that was judged; all of a name's have to pass, for anyone may be taken."""
+    texts = [place.known] if place.known is not None else await resolve(place.host, place.port)
+    for text in texts:
+        why = refusal(ipaddress.ip_address(text.partition("%")[0]), reach)
+        if why is not None:
+            raise NotSent(f"refused: {place.host} {why}")
+    failure: OSError = socket.gaierror(socket.EAI_NONAME, "the name stands for no address")
+    for text in texts:
+        try:
+            stream = await anyio.connect_tcp(text, place.port)
+        except OSError as error:
+            failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            continue
+        if not place.secure:
+            return stream
+        name = place.host.strip("[]").removesuffix(".")
+        return await TLSStream.wrap(stream, hostname=name, ssl_context=trust(), standard_compatible=False)
+    raise failure
+
+
+async def _asked(stream: ByteStream, place: Place, headers: Headers, body: bytes, limits: Limits) -> int:
+    """Send the request and return the status of its answer."""
+    line = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+    head = [
+        ("Host", place.authority),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Connection", "close"),
+        *headers,
+    ]
+    request = h11.Request(method="POST", target=place.path, headers=head)
+    pieces = (line.send(request), line.send(h11.Data(data=body)), line.send(h11.EndOfMessage()))
+    await stream.send(b"".join(piece or b"" for piece in pieces))
+    status, read = 0, 0
+    patience = anyio.CancelScope()
+    with patience:
+        while read < limits.answer_bytes_max:
+            event = line.next_event()
+            if event is h11.NEED_DATA:
+                try:
+                    piece = await stream.receive(PIECE_BYTES)
+                except anyio.EndOfStream:
+                    break
+                read += len(piece)
+                line.receive_data(piece)
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+                patience.deadline = anyio.current_time() + limits.rest_s
+            elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed | h11.PAUSED):
+                break
+    if not status:
+        raise NotSent("closed the connection without an answer" if not read else "answered no status")
+    return status
