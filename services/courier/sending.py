@@ -95,11 +95,17 @@ async def _connected(place: Place, reach: Reach, resolve: Resolve, trust: Trust)
         except OSError as error:
             failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
             continue
-        if not place.secure:
-            return stream
-        name = place.host.strip("[]").removesuffix(".")
-        return await TLSStream.wrap(stream, hostname=name, ssl_context=trust(), standard_compatible=False)
+        return await _secured(stream, place, trust) if place.secure else stream
     raise failure
+
+
+async def _secured(stream: ByteStream, place: Place, trust: Trust) -> ByteStream:
+    name = place.host.strip("[]").removesuffix(".")
+    try:
+        return await TLSStream.wrap(stream, hostname=name, ssl_context=trust(), standard_compatible=False)
+    except BaseException:
+        await anyio.aclose_forcefully(stream)  # nobody else has it
+        raise
 
 
 async def _asked(stream: ByteStream, place: Place, headers: Headers, body: bytes, limits: Limits) -> int:
