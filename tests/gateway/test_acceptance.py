@@ -1,6 +1,14 @@
 """The acceptance list of the first system, by its paths and verbs."""
 
-from tests.gateway.web import Web
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from domain.addresses import Reach
+from tests.courier.post import Post
+from tests.courier.receiver import Receiver, receiver, status
+from tests.gateway.web import Web, open_web
 
 
 async def test_an_agent_is_created_and_listed(web: Web) -> None:
@@ -93,3 +101,53 @@ async def test_silence_escalates_to_the_main_agent(web: Web) -> None:
     assert (rows[1]["status"], rows[1]["end_reason"]) == ("failed", "timed_out")
     assert rows[0]["level"] == 1
     assert (await admin.get("/agents/Ruto")).json()["agent"]["status"] == "busy"
+
+
+def reaching(ear: Receiver) -> Reach:
+    """Return what an operator allows whose agents listen on his own machine."""
+    return Reach(allow=("127.0.0.0/8",), http=True, ports=(ear.port,))
+
+
+async def told(web: Web, admin: httpx.AsyncClient, ear: Receiver) -> dict[str, Any]:
+    """Give a task to an agent that is told at its address, and return what is listed of the delivery."""
+    made = await admin.post(
+        "/agents/",
+        json={
+            "name": "builder",
+            "agent_type": "sub_agent",
+            "endpoint_url": ear.url,
+            "timeout_minutes": 30,
+            "beats": "none",
+        },
+    )
+    assert made.status_code == 201
+    task = (await admin.post("/tasks/", json={"title": "ship it"})).json()["task"]
+    await Post(web.world).until_over()
+    (seen,) = (await admin.get("/deliveries", params={"agent": "builder"})).json()["items"]
+    assert ear.got[0].line == "POST /ping HTTP/1.1"
+    assert ear.got[0].body["task_id"] == task
+    found: dict[str, Any] = seen
+    return found
+
+
+async def test_a_ping_is_sent_to_a_bare_receiver(tmp_path: Path) -> None:
+    async with receiver() as ear, open_web(tmp_path, reach=reaching(ear)) as web:
+        seen = await told(web, await web.client(), ear)
+        assert (seen["state"], seen["status"], seen["tries"]) == ("delivered", 200, 1)
+        (got,) = ear.got
+        assert list(got.body) == ["task_id", "task_name", "ping_time", "timeout_minutes"]
+        assert (got.body["task_name"], got.body["timeout_minutes"]) == ("ship it", 30)
+
+
+async def test_a_ping_that_cannot_be_sent_is_seen_and_escalated(tmp_path: Path) -> None:
+    async with receiver() as ear, open_web(tmp_path, reach=reaching(ear)) as web:
+        ear.answer = status(500)
+        admin = await web.client()
+        seen = await told(web, admin, ear)
+        assert (seen["state"], seen["status"], seen["why"]) == ("failed", 500, "answered 500")
+        await web.world.settle()
+        rows = (await admin.get(f"/tasks/{ear.got[0].body['task_id']}/assignments")).json()["items"]
+        assert [(row["agent"], row["end_reason"]) for row in rows] == [
+            ("Ruto", None),
+            ("builder", "unreachable"),
+        ]

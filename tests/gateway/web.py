@@ -14,6 +14,7 @@ import httpx
 from bus.service import Service
 from contracts import tokens
 from contracts.tokens import Role
+from domain.addresses import Reach
 from domain.timers import Timers
 from services.gateway import Gateway, Listening, Reads
 from tests.support.house import all_services
@@ -32,8 +33,9 @@ def reads(services: Sequence[Service]) -> Reads:
 class Doors:
     """The gateways of a world, as they open."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Listening, reach: Reach | None = None) -> None:
         self.listening = listening
+        self.reach = reach
         self.urls: list[str] = []
         self.links: list[str] = []
         self.opened = anyio.Event()
@@ -44,7 +46,7 @@ class Doors:
         self.opened.set()
 
     def services(self, timers: Timers) -> list[Service]:
-        owners = all_services(timers)
+        owners = all_services(timers, self.reach)
         return [*owners, Gateway(listening=self.listening, reads=reads(owners), opened=self.note)]
 
 
@@ -80,9 +82,11 @@ class Web:
 
 
 @asynccontextmanager
-async def open_web(folder: Path, listening: Listening | None = None) -> AsyncIterator[Web]:
+async def open_web(
+    folder: Path, listening: Listening | None = None, reach: Reach | None = None
+) -> AsyncIterator[Web]:
     fixed = listening or Listening(fixed=tokens.digest(FIXED))
-    doors = Doors(fixed)
+    doors = Doors(fixed, reach)
     async with open_world(folder, services=doors.services) as world, AsyncExitStack() as clients:
         with anyio.fail_after(20):
             await doors.opened.wait()

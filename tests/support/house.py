@@ -20,6 +20,7 @@ from bus.nats import NatsBus
 from bus.puller import StandingPuller
 from bus.service import Service
 from contracts.work import StoreFaultError
+from domain.addresses import Reach
 from domain.timers import Timers
 from services.assigner import Assigner
 from services.cleanup import Cleanup
@@ -38,16 +39,17 @@ Services = Callable[[Timers], Sequence[Service]]
 Once = Callable[[], Coroutine[Any, Any, bool]]
 
 
-def all_services(timers: Timers) -> list[Service]:
+def all_services(timers: Timers, reach: Reach | None = None) -> list[Service]:
+    reach = reach or Reach()
     return [
         Assigner(timers=timers),
         Pinger(timers=timers),
         Escalator(timers=timers),
-        Monitor(timers=timers),
+        Monitor(timers=timers, reach=reach),
         Cleanup(),
         Relay(),
         Intake(timers=timers),
-        Courier(timers=timers),
+        Courier(timers=timers, reach=reach),
     ]
 
 
