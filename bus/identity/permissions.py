@@ -142,7 +142,8 @@ def _operator(role: Role, streams: Topology) -> Grant:
     asked = (subjects.command(one.owner, one.verb, ME) for one in allowed)
     looks = ("INFO", "STREAM.INFO.*", "STREAM.NAMES", "CONSUMER.INFO.*.*")
     log = f"$JS.API.DIRECT.GET.{streams.name('EVENTS')}.>"
-    heard = ("evt.*.*.*", "ping.*.*", "answer.>", "notice.*.*", "vital.*.*", "dlq.>", "hb.*", "hb.machine.*")
+    # whole families: who listens to `evt.task.1.>` needs the right to more than `evt.*.*.*`
+    heard = ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>", "dlq.>", "hb.>")
     return Grant(
         account="core",
         pub=(*_under(root, *asked, f"msg.{ME}.*"), *(f"$JS.API.{look}" for look in looks), log, "$SRV.>"),

@@ -79,7 +79,7 @@ def script(page: str, folder: Path) -> str:
 def _until(ready: str, told: Path) -> str:
     return (
         f"for _ in $(seq {READY_TRIES}); do {ready} >/dev/null 2>&1 && break; sleep {LOOK_S}; done\n"
-        f"{ready} >/dev/null || {{ cat {told}; exit 1; }}"
+        f"{ready} >/dev/null 2>&1 || {{ cat {told}; exit 1; }}"
     )
 
 
