@@ -18,11 +18,11 @@ export NODE_USE_SYSTEM_CA := 1# npm trusts whom the machine trusts
 # Say nothing when all is well, everything when it is not.
 quiet = out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }
 
-.PHONY: help demo up down test system chaos simulate mutants explore check lint types mypy pyright imports verify generate bench fmt lock clean
+.PHONY: help demo up down test system chaos simulate mutants explore check lint types mypy pyright imports verify generate screenshots bench fmt lock clean
 .DELETE_ON_ERROR:
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) $(JS) ## A minute of agents at work: pings, acks, silence, escalation
 	@$(BIN)/rollcall demo
@@ -34,7 +34,7 @@ down: $(READY) ## Stop them
 	@$(BIN)/rollcall down
 
 # What runs whole processes, or what others cover: to measure it takes time and tells nothing.
-UNMEASURED := tests/system tests/howto tests/gateway/test_explored.py
+UNMEASURED := tests/system tests/howto tests/dashboard tests/gateway/test_explored.py
 test: $(READY) $(JS) $(PARSER) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n auto $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
@@ -90,6 +90,9 @@ verify: $(READY) ## Fail if a generated page is stale
 generate: $(READY) ## Write the generated pages again
 	@$(BIN)/python -m rollcall.generate
 	@$(BIN)/python -m tests.guarantees
+
+screenshots: $(READY) system ## Take the pictures of the dashboard that stand in the docs
+	@$(BIN)/python -m tests.dashboard.look docs/dashboard
 
 bench: $(READY) ## Measure, as ratios to the fastest known way; PARTS="ping ack" only those
 	@$(BIN)/python -m bench $(PARTS)

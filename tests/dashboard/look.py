@@ -40,8 +40,6 @@ async def sign_in(
         has_touch=size == "390",
     )
     page = await context.new_page()
-    page.on("pageerror", lambda error: print(f"page: {error}", file=sys.stderr))
-    page.on("console", lambda said: print(f"{said.type}: {said.text}", file=sys.stderr))
     await page.goto(await house.link(scope))
     await page.wait_for_selector(".live.t-good")
     return page

@@ -119,6 +119,8 @@ export class Stream {
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     connected();
     this.state(true);
+    if (this.opened && !this.last) this.resync(); // nothing was heard before: what was missed cannot be told
+    this.opened = true;
     let rest = "";
     for (;;) {
       const quiet = setTimeout(() => this.cut.abort(), 40000); // the house speaks every 15 s

@@ -113,7 +113,6 @@ function surround(changed) {
     const many = known.attention?.items.length ?? 0;
     shell.count.hidden = !many;
     shell.count.textContent = many > 99 ? "99+" : String(many);
-    shell.links[0].setAttribute("aria-label", many ? `Needs you, ${many}` : "Needs you");
   }
   if (changed.has("live") || changed.has("first")) state();
 }
@@ -221,8 +220,8 @@ async function start() {
     surround(changed);
     current?.at?.draw?.(changed);
   });
+  await listen();
   need("attention", "agents", "status");
-  listen();
   setInterval(() => { tick(); state(); }, 1000);
   surround(new Set(["first"]));
   return show();

@@ -86,7 +86,7 @@ async function load(topic) {
     else await loadList(topic);
   } catch (error) {
     if (topic.startsWith("task:")) known.details.set(Number(topic.slice(5)), { error });
-    wanted.delete(topic);
+    console.info(`${topic}: ${error.message}`);
   } finally {
     known.loading.delete(topic);
     touch(topic);
@@ -232,15 +232,22 @@ export function soon({ task, agent, list } = {}) {
 }
 
 let stream = null;
+let dropped = false;
 
+/** Hear of changes; resolves when whatever is read from now on cannot miss one. */
 export function listen() {
+  let opened;
+  const open = new Promise((done) => { opened = done; });
   stream = new Stream({
     event: take,
     resync: reload,
     state(live) {
+      opened();
       if (known.live === live) return;
       known.live = live;
       if (live) known.asOf = Date.now();
+      if (live && dropped) reload(); // what was read meanwhile may have failed
+      dropped = !live;
       touch("live");
     },
     alive() {
@@ -254,6 +261,7 @@ export function listen() {
     if (!document.hidden) plan();
   });
   addEventListener("online", () => stream.hurry?.());
+  return open;
 }
 
 export function deaf() {

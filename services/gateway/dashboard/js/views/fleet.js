@@ -1,6 +1,6 @@
 // Fleet: a card for each agent, grouped by status; machines beside them.
 
-import { age, fill, h } from "../dom.js";
+import { age, fill, h, span } from "../dom.js";
 import { Windowed } from "../list.js";
 import { known } from "../store.js";
 import { ORDER, badge, empty, loading, mayChange, status, taskLink, toneOf, wordOf } from "../ui.js";
@@ -51,7 +51,7 @@ export function open(main, { words, address }) {
     const main = agent.kind === "main_agent";
     const holds = tasks.length ? tasks.slice(0, 3).map((task, place) => [place ? ", " : "", taskLink(task.id, `Task #${task.id}`, { title: task.title })]) : h("span", { class: "muted" }, agent.leases ? `${agent.leases} tasks` : "No task");
     const silent = ["suspect", "dead", "dead_failed_revive", "restarting"].includes(agent.status);
-    const beat = agent.beats === "none" ? "no beats" : silent && agent.beat_at ? ["beat ", age(agent.beat_at)] : agent.status === "offline" ? "not here" : `beats every ${agent.beat_interval_us / 1e6} s`;
+    const beat = agent.beats === "none" ? "no beats" : silent && agent.beat_at ? ["beat ", age(agent.beat_at)] : agent.status === "offline" ? "not here" : `beats every ${span(agent.beat_interval_us / 1e6)}`;
     const shown = agent.capabilities.slice(0, 4);
     return h("article", { class: `card t-${toneOf(agent.status)}`, "aria-label": `${agent.name}, ${wordOf(agent.status)}`, "data-agent": agent.name },
       h("div", { class: "row" }, status(agent.status), h("span", { class: "since" }, age(agent.status_since, "for"))),

@@ -56,7 +56,7 @@ export function open(main, { words, address, go }) {
       ? [taskLink(item.task, [h("span", { class: "id" }, `#${item.task}`), " ", item.title], { class: "title", "data-main": true, "data-act": "open", dir: "auto" })]
       : [button(item.agent, "open", () => agentDialog(item.agent), { kind: "title link" })];
     const does = mayChange() || item.kind === "dead" || item.kind === "quarantined" ? ABOUT[item.kind] ?? [] : [];
-    return h("article", { class: "need", "aria-label": `${wordOf(item.kind)}: ${item.title ?? item.agent}` },
+    return h("div", { class: "need" },
       h("div", { class: "what" }, status(item.kind === "dead" ? item.status : item.kind), h("span", { class: "since" }, age(item.since, "for"))),
       h("div", { class: "text" }, h("div", { class: "head" }, title, item.task && item.priority < 2 && priority(item.priority)),
         h("p", { class: "why", title: item.why, dir: "auto" }, item.why),

@@ -73,10 +73,10 @@ export function open(main, { words, address, go }) {
   }
 
   function tile(task) {
-    return h("div", { class: `tile ${held.has(task.id) ? "gone" : ""}` },
+    return h("div", {}, h("div", { class: `tile ${held.has(task.id) ? "gone" : ""}` },
       h("div", { class: "row" }, h("span", { class: "id" }, `#${task.id}`), priority(task.priority)),
       taskLink(task.id, task.title, { class: "two", "data-act": "open", title: task.title, dir: "auto" }),
-      h("div", { class: "row small muted" }, h("span", { class: "ell" }, task.agent ?? "nobody"), age(task.updated_at)));
+      h("div", { class: "row small muted" }, h("span", { class: "ell" }, task.agent ?? "nobody"), age(task.updated_at))));
   }
 
   function matching() {
@@ -125,7 +125,7 @@ export function open(main, { words, address, go }) {
     for (const one of visible) {
       const mine = shown.filter((task) => task.status === one.name);
       fill(one.head, status(one.name), h("span", { class: "muted" }, String(mine.length)));
-      one.list.set(mine.map((task) => ({ key: task.id, item: task, height: 100, mark: held.get(task.id) ?? "" })));
+      one.list.set(mine.map((task) => ({ key: task.id, item: task, height: 104, mark: held.get(task.id) ?? "" })));
     }
   }
 
