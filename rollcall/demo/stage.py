@@ -92,6 +92,7 @@ class Stage:
         """Start the bus and all services, and the recording."""
         await self.processes.start("up", (sys.executable, "-m", "rollcall", "up"), self.env)
         self.screen.say(await self.processes.until_says("up", "ready", START_S))
+        self.screen.say(await self.processes.until_says("up", "dashboard:", START_S))
         url = (self.folder / "state/nats.url").read_text("utf-8").strip()
         self.env["NATS_URL"] = url
         guest = Guest(self.folder / "state", url)

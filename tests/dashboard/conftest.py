@@ -12,6 +12,8 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.dashboard.house import House, open_house, populate
 from tests.dashboard.look import CHROMIUM, sign_in
 
+THERE = Path(CHROMIUM).exists()
+
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
@@ -22,7 +24,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if not Path(CHROMIUM).exists():
+    if not THERE:
         pytest.skip("there is no Chromium here: make system")
     async with async_playwright() as playwright:
         found = await playwright.chromium.launch(executable_path=CHROMIUM)

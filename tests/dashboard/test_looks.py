@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -14,6 +13,7 @@ from tests.dashboard.look import SIZES, THEMES, VIEWS, settled
 from tests.dashboard.odd import ODD
 
 AXE: Final = ROOT / "requirements" / "js" / "node_modules" / "axe-core" / "axe.min.js"
+SCRIPT: Final = AXE.read_text("utf-8") if AXE.exists() else ""  # `make test` fetches it
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 pytestmark = pytest.mark.timeout(240)
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(240)
 
 async def judged(page: Page) -> list[str]:
     """Return what axe finds wrong."""
-    await page.evaluate(Path(AXE).read_text("utf-8"))
+    await page.evaluate(SCRIPT)
     found = await page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
     return [f"{one['id']}: {node['html'][:120]}" for one in found["violations"] for node in one["nodes"]]
 

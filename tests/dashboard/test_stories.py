@@ -24,7 +24,8 @@ async def at(page: Page, house: House, path: str) -> None:
 
 def one(house: House, title: str, column: str) -> object:
     """Return a column of the newest assignment of a task."""
-    query = f"SELECT a.{column} FROM assignments a JOIN tasks t ON t.id = a.task_id WHERE t.title = ? ORDER BY a.id DESC"
+    joined = "assignments a JOIN tasks t ON t.id = a.task_id"
+    query = f"SELECT a.{column} FROM {joined} WHERE t.title = ? ORDER BY a.id DESC"
     return house.sql(query, title)[0][0]
 
 

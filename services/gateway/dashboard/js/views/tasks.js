@@ -125,7 +125,7 @@ export function open(main, { words, address, go }) {
     for (const one of visible) {
       const mine = shown.filter((task) => task.status === one.name);
       fill(one.head, status(one.name), h("span", { class: "muted" }, String(mine.length)));
-      one.list.set(mine.map((task) => ({ key: task.id, item: task, height: 104, mark: held.get(task.id) ?? "" })));
+      one.list.set(mine.map((task) => ({ key: task.id, item: task, height: 112, mark: held.get(task.id) ?? "" })));
     }
   }
 
