@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup
+from msgspec import structs
 
 from bus.embedded import try_lock
 from bus.nats import NatsBus
@@ -71,6 +72,8 @@ class House:
         machine = file.machine
         self._file = file
         self._settings = settings
+        # the credentials that the settings name are the machine's: under them no agent is let in
+        self._agents = structs.replace(settings, nats=structs.replace(settings.nats, creds=None))
         self._folder = settings.state_dir / "machines" / machine.name
         self._clock = SystemClock()
         place = Place(
@@ -182,11 +185,11 @@ class House:
     def _knows(self, spec: AgentSpec) -> bool:
         """Return whether an agent can prove on its own who it is; a secured bus asks for that."""
         url = bus_url(self._settings)
-        shown = proof(self._settings, url or "", "agent", spec.name, creds=spec.creds)
+        shown = proof(self._agents, url or "", "agent", spec.name, creds=spec.creds)
         return shown.access() is not None
 
     async def _open_own(self, hall: Hall, spec: AgentSpec) -> None:
-        bus = await connected(self._settings, "agent", spec.name, spec.creds)
+        bus = await connected(self._agents, "agent", spec.name, spec.creds)
         try:
             await _open(hall, spec.name, bus)
             await anyio.sleep_forever()

@@ -1,6 +1,8 @@
 """A secured Rollcall, and whoever tries to get in."""
 
+import asyncio
 import json
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,7 +16,7 @@ from bus.identity.permissions import inbox
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
 from rollcall.wiring import security
-from tests.support.processes import Program, running, up
+from tests.support.processes import Program, environment, running, up
 
 ROOT = "rollcall.v1"
 SECURED = {"nats.open": "false"}
@@ -100,6 +102,20 @@ class Site:
 
 def fresh() -> dict[str, str]:
     return {"command_id": str(uuid.uuid4())}
+
+
+async def rollcall(site: Site, *arguments: str) -> str:
+    """Run the command line on the machine of the keys."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rollcall", *arguments),
+        env=environment(site.folder, SECURED),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complained = await process.communicate()
+    assert process.returncode == 0, complained.decode()
+    assert "SU" not in said.decode()
+    return said.decode()
 
 
 @asynccontextmanager

@@ -1,8 +1,6 @@
 """Credentials: drawn where they are used, let in at once, replaced, and cut off within a second."""
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,29 +13,14 @@ from bus.identity import jwt
 from bus.identity.keyring import KeyringError
 from bus.identity.keys import Key
 from rollcall.client import Agent, NotAllowed
-from tests.security.site import ROOT, SECURED, Caller, Site, fresh, secured
+from tests.security.site import ROOT, Caller, Site, fresh, rollcall, secured
 from tests.support.nats import until
-from tests.support.processes import environment
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with secured(tmp_path / "state") as running:
         yield running
-
-
-async def rollcall(site: Site, *arguments: str) -> str:
-    """Run the command line on the machine of the keys."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rollcall", *arguments),
-        env=environment(site.folder, SECURED),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    said, complained = await process.communicate()
-    assert process.returncode == 0, complained.decode()
-    assert "SU" not in said.decode()
-    return said.decode()
 
 
 def agent(site: Site, name: str) -> Agent:
