@@ -19,7 +19,8 @@ EMPTY_NAMES = {"base", "common", "helpers", "manager", "misc", "util", "utils"}
 
 @pytest.mark.parametrize("pattern", FORBIDDEN.values(), ids=FORBIDDEN)
 def test_no_file_has(pattern: str, files: list[Path]) -> None:
-    lines = ((path, line) for path in files for line in path.read_text("utf-8", "ignore").splitlines())
+    texts = [path for path in files if path.suffix != ".png"]
+    lines = ((path, line) for path in texts for line in path.read_text("utf-8", "ignore").splitlines())
     assert not [f"{path}: {line}" for path, line in lines if re.search(pattern, line)]
 
 
