@@ -47,6 +47,11 @@ def warning(row: Assignment, view: View, now: int, timers: Timers) -> int | None
     return _judged_at(due, view, now, timers)
 
 
+def unreachable(row: Assignment, view: View, now: int, timers: Timers) -> int | None:
+    """Return when the holder may be found unreachable: it may have answered; None while it can be told."""
+    return None if row.unreachable_at is None else _judged_at(row.unreachable_at, view, now, timers)
+
+
 def _judged_at(due: int, view: View, now: int, timers: Timers, *, asked: bool = True) -> int:
     """Return when a promise may be found missed: an answer, or word of an outage, may be on its way."""
     if view.answers_until is not None and due <= view.answers_until and asked:

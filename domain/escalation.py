@@ -13,7 +13,7 @@ from domain import brakes, reminders
 from domain.aims import DEFAULT_STEPS, Aim, Case, aim
 from domain.assigning import assign_due
 from domain.assignment import extended, given_up, repeated
-from domain.clocks import Running, running, warning
+from domain.clocks import Running, running, unreachable, warning
 from domain.draft import Draft
 from domain.leases import able_giver, continued, end_lease, open_lease, put_assignment, return_to_giver
 from domain.matrix import Word
@@ -46,12 +46,13 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
     warn_at = warning(row, view, now, timers)
     if warn_at is not None and warn_at <= now:
         row, warn_at = reminders.stalled(draft, row), None
-    if row.unreachable_at is not None and row.unreachable_at <= now:
+    lost_at = unreachable(row, view, now, timers)
+    if lost_at is not None and lost_at <= now:
         _act(draft, row)
         return draft.changes()
     clock = running(row, view, now, timers)
     if clock is None or clock.judged_at > now:
-        _look_again(draft, row, clock, warn_at)
+        _look_again(draft, row, clock, warn_at, lost_at)
         return draft.changes()
     match clock.event:
         case "snooze_over":
@@ -69,9 +70,9 @@ def deadline(view: View, assignment_id: int, now: int, timers: Timers) -> Change
     return draft.changes()
 
 
-def _look_again(draft: Draft, row: Assignment, clock: Running | None, warn_at: int | None) -> None:
+def _look_again(draft: Draft, row: Assignment, clock: Running | None, *others: int | None) -> None:
     """Set the deadline to when something can be due; the clocks themselves stay."""
-    instants = (row.due_at, warn_at, None if clock is None else clock.judged_at)
+    instants = (row.due_at, *others, None if clock is None else clock.judged_at)
     soonest = min((at for at in instants if at is not None), default=None)
     draft.put(structs.replace(row, deadline_at=soonest))
 

@@ -31,8 +31,10 @@ from contracts.operations.flags import FlagParams, FreezeParams, ResumeParams, T
 from contracts.operations.tasks import CancelParams, ReopenParams, SetParams
 from contracts.records import OPEN_STATUSES, Assignment, Hold, PolicyStep
 from domain import agents, escalation, flags, pinging, tasks
+from domain.leases import unanswered
 from domain.projection import flags as flags_of
 from domain.timers import MINUTE_US, Timers
+from tests.domain.letters import cannot_be_told
 from tests.domain.world import START, World
 
 CAPABILITIES = st.sets(st.sampled_from(["code", "review"])).map(tuple)
@@ -208,6 +210,14 @@ class Life(RuleBasedStateMachine):
         params = SetParams(task=task, pings_enabled=pings, ping_interval_minutes=minutes)
         self.attempt(self.world.operate, tasks.set_task, params)
 
+    @rule(number=st.integers(0, 99))
+    def undelivered(self, number: int) -> None:
+        if self.world.assignments:
+            row: Assignment = self.pick(number, self.world.assignments)
+            cannot_be_told(self.world, row)
+            after = self.world.assignments[row.id]
+            assert after == row or (unanswered(row) and self.beats(row) == "none"), "who was told is missed"
+
     @rule(number=st.integers(0, 99), reopen=st.booleans())
     def end(self, number: int, *, reopen: bool) -> None:
         task = self.pick(number, self.world.tasks).id
@@ -258,6 +268,8 @@ class Life(RuleBasedStateMachine):
     def nothing_is_overdue_without_reason(self) -> None:
         for row in self.world.assignments.values():
             assert row.ping_at is None or row.status in ("pending", "acknowledged")
+            assert row.unreachable_at is None or unanswered(row), "who answered cannot be told"
+            assert row.end_reason != "unreachable" or self.beats(row) == "none", "who beats was told"
             if row.end_reason is None and row.status == "snoozed":
                 assert (row.snooze_until or 0) >= self.world.now - 1 or row.deadline_at is not None
 
@@ -274,10 +286,14 @@ class Life(RuleBasedStateMachine):
         self.world.operate(flags.thaw, ThawParams())
         self.world.forward(hours=30)
         for row in self.world.assignments.values():
+            assert row.unreachable_at is None, "who cannot be told is forgotten"
             if row.status in OPEN_STATUSES:
                 assert row.deadline_at is not None
         gaps = self.gaps()
         assert all(gap >= 60_000_000 for gap in gaps), gaps
+
+    def beats(self, row: Assignment) -> str:
+        return self.world.agents[row.agent.lower()].beats
 
     def gaps(self) -> list[int]:
         """Return the gaps between the pings of rows that were never answered nor changed."""
