@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from domain.addresses import PORTS
 from domain.deliveries import Patience
 from domain.timers import Timers as Clocks
+from rollcall.settings_notify import Notify
 from rollcall.settings_values import (
     SERVICES,
     Duration,
@@ -195,6 +196,9 @@ class Retention(Struct, frozen=True, kw_only=True, rename=_plain):
     audit_us: Annotated[
         Duration, Meta(description="The audit, from which events are refilled; by age alone.")
     ] = 31_536_000_000_000
+    notifications_us: Annotated[
+        Duration, Meta(description="What people were told, and the messages that were sent.")
+    ] = 2_592_000_000_000
     intake_us: Annotated[
         Duration, Meta(description="What was said in plain words, and what became of it.")
     ] = 2_592_000_000_000
@@ -298,6 +302,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     intake: Intake = Intake()
     http: Http = Http()
     webhooks: Webhooks = Webhooks()
+    notify: Notify = Notify()
     log: Log = Log()
 
     @property

@@ -83,7 +83,16 @@ WebUrl = Annotated[
     ),
 ]
 ServiceName = Literal[
-    "assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake", "courier", "gateway"
+    "assigner",
+    "pinger",
+    "escalator",
+    "monitor",
+    "cleanup",
+    "relay",
+    "intake",
+    "courier",
+    "notifier",
+    "gateway",
 ]
 SERVICES: Final[tuple[ServiceName, ...]] = get_args(ServiceName)
 Names = Annotated[

@@ -39,6 +39,7 @@ from services.escalator import Escalator
 from services.gateway import Gateway, Listening
 from services.intake import Intake
 from services.monitor import Monitor
+from services.notifier import Notifier
 from services.pinger import Pinger
 from services.relay import Relay
 from store.open import open_store
@@ -86,6 +87,7 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         pings_us=settings.retention.pings_us,
         audit_us=settings.retention.audit_us,
         intake_us=settings.retention.intake_us,
+        notifications_us=settings.retention.notifications_us,
     )
     makers: dict[str, Callable[[], Service]] = {
         "assigner": lambda: Assigner(timers=clocks),
@@ -101,6 +103,9 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "relay": Relay,
         "intake": lambda: Intake(timers=clocks, limits=intake_limits(settings)),
         "courier": lambda: Courier(timers=clocks, reach=reach(settings), patience=patience(settings)),
+        "notifier": lambda: Notifier(
+            receivers=settings.notify.receivers(), reach=reach(settings), manner=settings.notify.manner
+        ),
         "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]

@@ -13,6 +13,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     commands_us: int = 24 * 3_600_000_000
     pings_us: int = 30 * 24 * 3_600_000_000
     audit_us: int = 365 * 24 * 3_600_000_000
+    notifications_us: int = 30 * 24 * 3_600_000_000
     intake_us: int = 30 * 24 * 3_600_000_000
     notices_us: int = 7 * 24 * 3_600_000_000
     processes_us: int = 3_600_000_000
@@ -45,6 +46,8 @@ class Cleanup(Struct, frozen=True, kw_only=True):
             "deliveries": self.retention.pings_us,
             "pings": self.retention.pings_us,
             "audit": self.retention.audit_us,
+            "notifications": self.retention.notifications_us,
+            "sends": self.retention.notifications_us,
             "intake": self.retention.intake_us,
             "notices": self.retention.notices_us,
             "reminders": self.retention.notices_us,  # those that have ended

@@ -22,6 +22,7 @@ from contracts import (
     deliveries,
     intake,
     lists,
+    notifying,
     plans,
     records,
     reminders,
@@ -118,9 +119,14 @@ def _numbered(text: str, engine: Engine) -> tuple[str, tuple[str, ...]]:
     return _PARAM.sub(lambda param: f"{sign}{params.index(param[1]) + 1}", text), params
 
 
+_ROOMS = (
+    *(records, work, tokens, credentials, plans, reminders),
+    *(lists, intake, notifying, attention, deliveries, rows),
+)
+
+
 def _record(name: str) -> type[Struct]:
-    rooms = (records, work, tokens, credentials, plans, reminders, lists, intake, attention, deliveries, rows)
-    for room in rooms:
+    for room in _ROOMS:
         found: type[Struct] | None = getattr(room, name, None)
         if found is not None:
             return found

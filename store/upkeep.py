@@ -20,6 +20,7 @@ from store.writer import Writer, posts_of
 
 FORGOTTEN: Final = frozenset(
     {"commands", "pings", "audit", "intake", "notices", "reminders", "processes", "holds", "deliveries"}
+    | {"notifications", "sends"}
 )
 AGGREGATES: Final = {
     "assignments": "assignment",

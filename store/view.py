@@ -33,6 +33,7 @@ DRAWN = frozenset(
         "reminders",
         "intake",
         "deliveries",
+        "notifications",
     }
 )
 

@@ -12,6 +12,7 @@ from contracts.operations import (
     lists,
     logins,
     machines,
+    notifying,
     orders,
     plans,
     policies,
@@ -45,6 +46,7 @@ ALL: tuple[Operation, ...] = (
     *logins.OPERATIONS,
     *attention.OPERATIONS,
     *webhooks.OPERATIONS,
+    *notifying.OPERATIONS,
     *audit.OPERATIONS,
     *system.OPERATIONS,
 )

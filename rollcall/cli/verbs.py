@@ -29,6 +29,7 @@ _NOUNS: Final = {
     "intake": "Intake: plain words, and what became of them.",
     "machine": "Machines: whose daemons speak for the processes of agents.",
     "notice": "Notices: what agents were told without asking.",
+    "notification": "Notifications: what people are told.",
     "phase": "Phases: the stretches of a task's way.",
     "policy": "Escalation policies: what happens when nobody answers.",
     "presence": "Presence of many: what holds deaths back.",

@@ -50,6 +50,7 @@ HELP: Final = {
     "next_steps_guide": "What comes after it.",
     "note": "What was done since the last note; only a new note restarts the clock.",
     "on": "What the wait is for.",
+    "open": "Only what is not over.",
     "phase": "The number of the phase.",
     "ping_interval_minutes": "Minutes between pings.",
     "outcome": "Only what became this: created, updated, ignored, capped or refused.",
@@ -81,7 +82,9 @@ HELP: Final = {
     "to": "Who should take it; without a name, Rollcall chooses.",
     "todo": "The number of the todo.",
     "toml": "The rules, as TOML.",
+    "until": "Up to this number; without it, all.",
     "version": "Which version.",
+    "way": "In which way: log, webhook, ntfy, slack or mail; without it, in each.",
     "who": "Whom, by name.",
 }
 

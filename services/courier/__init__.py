@@ -8,6 +8,7 @@ import anyio
 from msgspec import Struct
 
 from bus.errands import Errand, ErrandLoop
+from bus.sending import Limits, Resolve, resolved
 from bus.service import Chore, Context, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
@@ -15,7 +16,6 @@ from domain import deliveries, webhooks
 from domain.addresses import Reach
 from domain.deliveries import Patience
 from domain.timers import Timers
-from services.courier.sending import Limits, Resolve, resolved
 from services.courier.trying import Messenger
 
 AT_ONCE = 64

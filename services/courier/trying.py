@@ -1,17 +1,19 @@
 """One try: send a ping, and return what came of it as a unit."""
 
+from functools import partial
+
 import msgspec
 from msgspec import Struct
 
 from bus.api import Clock
+from bus.sending import Limits, NotSent, Resolve, Trust, post
 from contracts.deliveries import Job
 from contracts.errors import InvalidError
 from contracts.work import Changes, Needs, Unit, View
 from domain import deliveries
-from domain.addresses import Reach, place
+from domain.addresses import Reach, place, refusal
 from domain.deliveries import OK, Patience, Tried
 from services.courier.breaker import Breaker
-from services.courier.sending import Limits, NotSent, Resolve, Trust, post
 from services.courier.signing import headers
 
 LEFT_ALONE = "not tried: it failed too often, and is left alone for a while"
@@ -62,7 +64,7 @@ class Messenger(Struct, frozen=True, kw_only=True):
                 place(job.url, self.reach),
                 headers(job, self.clock.now()),
                 job.body,
-                reach=self.reach,
+                judge=partial(refusal, reach=self.reach),
                 resolve=self.resolve,
                 trust=self.trust,
                 limits=self.limits,

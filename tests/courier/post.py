@@ -10,13 +10,13 @@ from typing import Any
 
 import anyio
 
+from bus.sending import Limits, Resolve, resolved
 from bus.service import Service
 from contracts.operations.webhooks import DeliveryView
 from domain.addresses import Reach
 from domain.deliveries import Patience
 from domain.timers import Timers
 from services.courier import Courier
-from services.courier.sending import Limits, Resolve, resolved
 from services.monitor import Monitor
 from tests.support.house import START, all_services
 from tests.support.world import World, open_world

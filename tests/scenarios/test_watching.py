@@ -21,7 +21,7 @@ from tests.support.house import House, all_services
 from tests.support.nats import until
 from tests.support.world import TICK, World, open_world
 
-EACH = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake", "courier")
+EACH = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay", "intake", "courier", "notifier")
 SEEN_S = 2 + TELL_S
 
 

@@ -8,7 +8,7 @@ from bus.api import Incoming
 from contracts.operations import ALL, owned_by, registry
 from tests.support.world import World
 
-SERVICES = {"assigner", "courier", "pinger", "escalator", "monitor", "relay", "intake"}
+SERVICES = {"assigner", "courier", "pinger", "escalator", "monitor", "relay", "intake", "notifier"}
 
 
 async def gathered(world: World, subject: str, count: int) -> list[dict[str, object]]:

@@ -19,6 +19,7 @@ from bus.client import connect
 from bus.nats import NatsBus
 from bus.puller import StandingPuller
 from bus.service import Service
+from contracts.notifying import Receivers
 from contracts.work import StoreFaultError
 from domain.addresses import Reach
 from domain.timers import Timers
@@ -28,6 +29,7 @@ from services.courier import Courier
 from services.escalator import Escalator
 from services.intake import Intake
 from services.monitor import Monitor
+from services.notifier import Notifier
 from services.pinger import Pinger
 from services.relay import Relay
 from store.open import open_store
@@ -50,6 +52,7 @@ def all_services(timers: Timers, reach: Reach | None = None) -> list[Service]:
         Relay(),
         Intake(timers=timers),
         Courier(timers=timers, reach=reach),
+        Notifier(receivers=Receivers(log=False)),
     ]
 
 

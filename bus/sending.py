@@ -9,24 +9,58 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext, SSLError
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 import h11
 from anyio.streams.tls import TLSStream
 from msgspec import Struct
 
-from domain.addresses import Place, Reach, refusal
-
 if TYPE_CHECKING:
     from anyio.abc import ByteStream
 
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+Judge: TypeAlias = Callable[[IpAddress], str | None]  # why nothing may be sent to an address
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 Trust: TypeAlias = Callable[[], SSLContext]
 Headers: TypeAlias = Sequence[tuple[str, str]]
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 PIECE_BYTES: Final = 16 * 1024
+
+
+class Place(Protocol):
+    """Where it goes. Without `known` its host is a name, which has to be resolved."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Its name, or its address as it was written."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """What is asked for."""
+        ...
+
+    @property
+    def known(self) -> str | None:
+        """Its address, where it was written as one."""
+        ...
+
+    @property
+    def authority(self) -> str:
+        """What it is called in a request."""
+        ...
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -53,7 +87,7 @@ async def post(
     headers: Headers,
     body: bytes,
     *,
-    reach: Reach,
+    judge: Judge,
     resolve: Resolve,
     trust: Trust,
     limits: Limits,
@@ -63,7 +97,7 @@ async def post(
     try:
         with anyio.fail_after(limits.whole_s):
             with anyio.fail_after(limits.connect_s):
-                stream = await _connected(place, reach, resolve, trust)
+                stream = await _connected(place, judge, resolve, trust)
             stage = "waiting for an answer"
             try:
                 return await _asked(stream, place, headers, body, limits)
@@ -81,11 +115,11 @@ async def post(
         raise NotSent(f"{stage}: {getattr(error, 'strerror', None) or type(error).__name__}") from None
 
 
-async def _connected(place: Place, reach: Reach, resolve: Resolve, trust: Trust) -> ByteStream:
+async def _connected(place: Place, judge: Judge, resolve: Resolve, trust: Trust) -> ByteStream:
     """Connect to an address that was judged; all of a name's have to pass, for anyone may be taken."""
     texts = [place.known] if place.known is not None else await resolve(place.host, place.port)
     for text in texts:
-        why = refusal(ipaddress.ip_address(text.partition("%")[0]), reach)
+        why = judge(ipaddress.ip_address(text.partition("%")[0]))
         if why is not None:
             raise NotSent(f"refused: {place.host} {why}")
     failure: OSError = socket.gaierror(socket.EAI_NONAME, "the name stands for no address")

@@ -1,0 +1,1 @@
+"""Notifications: what people are told, once, when it begins and when it is over."""
