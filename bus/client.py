@@ -240,7 +240,8 @@ class SafeClient(Client):
         tell(self.on_error, error)
 
     async def _note_lost(self) -> None:
-        log.info("bus lost")
+        if not self.is_closed:  # an end of our own is no loss
+            log.info("bus lost")
         tell(self.on_lost)
 
     async def _note_back(self) -> None:

@@ -16,6 +16,7 @@ from bus.identity.permissions import SYSTEM, inbox
 from bus.identity.server import PUSH, Secured
 
 if TYPE_CHECKING:
+    from bus.identity.jwt import Claims
     from bus.identity.keyring import Keyring
     from contracts.credentials import CredentialRow
 
@@ -31,7 +32,6 @@ class Authority:
         """Sign with the keys of `secured`, once it is needed; the server is at `address`."""
         self._make = secured
         self._address = address
-        self._told = b""
 
     @cached_property
     def _secured(self) -> Secured:
@@ -55,19 +55,17 @@ class Authority:
     async def tell(self, ended: Mapping[str, int], now: int) -> None:
         """Tell the server who is let in no more, and which keys sign now, if that is news."""
         self._keyring.revoke(ended)
-        wanted = msgspec.json.encode(self._secured.claims(now // 1_000_000))
-        url = self._address()
-        if wanted == self._told or url is None:
+        news, url = self._secured.news(now // 1_000_000), self._address()
+        if not news or url is None:
             return
         try:
-            await self._push(url)
+            await self._push(url, news)
         except BusError as error:
             log.warning("accounts.not_told", reason=str(error))  # the next round tries again
             return
-        self._told = wanted
-        log.info("accounts.told", ended=len(ended))
+        log.info("accounts.told", accounts=sorted(news), ended=len(ended))
 
-    async def _push(self, url: str) -> None:
+    async def _push(self, url: str, news: Mapping[str, Claims]) -> None:
         login = Login(self._keyring, role=SYSTEM, account="system", name=SYSTEM)
         client = await connect(
             url,
@@ -77,7 +75,9 @@ class Authority:
             timeout_s=TELL_S,
         )
         try:
-            for token in self._secured.accounts(self._keyring.next_issue()).values():
+            at_s = self._keyring.next_issue()
+            for claims in news.values():
+                token = self._secured.signed(claims, at_s)
                 with own_errors():
                     reply = await client.request(PUSH, token.encode(), timeout=TELL_S)
                 _check(reply.data)

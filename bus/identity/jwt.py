@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Claims = dict[str, Any]
 
 UNLIMITED: Final = {"subs": -1, "data": -1, "payload": -1}
+SIGNING: Final = ("iat", "iss", "jti")  # what signing adds to claims
 _HEAD: Final = b'{"typ":"JWT","alg":"ed25519-nkey"}'
 
 

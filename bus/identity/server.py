@@ -52,8 +52,24 @@ class Secured:
 
     def accounts(self, at_s: int) -> dict[str, str]:
         """Return the accounts, signed, as of `at_s`."""
-        operator = self.keyring.operator()
-        return {name: jwt.signed(claims, operator, at_s=at_s) for name, claims in self.claims(at_s).items()}
+        return {name: self.signed(claims, at_s) for name, claims in self.claims(at_s).items()}
+
+    def signed(self, claims: jwt.Claims, at_s: int) -> str:
+        """Return what an account allows as the server takes it."""
+        return jwt.signed(claims, self.keyring.operator(), at_s=at_s)
+
+    def news(self, at_s: int) -> dict[str, jwt.Claims]:
+        """Return what accounts allow by now, of those of which the server keeps something else."""
+        return {name: claims for name, claims in self.claims(at_s).items() if claims != self._told(name)}
+
+    def _told(self, name: str) -> jwt.Claims:
+        """Return what the server keeps of an account, without who signed it and when."""
+        file = self.keyring.folder / "accounts" / f"{self.keyring.account(name)}.jwt"
+        try:
+            found = jwt.claims_of(file.read_text("ascii").strip())
+        except (OSError, ValueError):
+            return {}
+        return {key: value for key, value in found.items() if key not in jwt.SIGNING}
 
     def claims(self, at_s: int) -> dict[str, jwt.Claims]:
         """Return what each account allows; what was replaced and has run out by `at_s` is no part of it."""

@@ -170,3 +170,23 @@ async def test_who_was_revoked_stays_out_when_everything_starts_anew(tmp_path: P
     async with secured(tmp_path / "state") as site:
         with pytest.raises(NotAllowed):
             await Agent("ann", url=site.url, creds=creds).__aenter__()
+
+
+async def test_only_the_revoked_are_cut(site: Site) -> None:
+    """The server is told what it does not know, and nobody else hears of it."""
+    lost: list[str] = []
+    system = site.folder / f"identity/accounts/{site.keyring.account('system')}.jwt"
+    known = system.read_text("ascii")
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    creds = await admitted(site, olga, "ann")
+    others = [olga, await site.caller("agent", "bob"), await site.caller("house", "house")]
+    ann = await site.let_in(Access(credentials_file=str(creds)), "_INBOX_ann")
+    for name, caller in (("ann", ann), *((f"other {number}", one) for number, one in enumerate(others))):
+        caller.client.on_lost.append(lambda name=name: lost.append(name))  # type: ignore[misc]
+    await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "ann", **fresh()})
+    await until(lambda: bool(lost))
+    for caller in others:
+        await caller.flushed()
+    assert set(lost) == {"ann"}
+    assert system.read_text("ascii") == known  # its account had no news, so it was not told again
