@@ -156,6 +156,7 @@ ready, startup, idle, beats, presence); the same figures for machines are in
   1/n when one did everything; SQLite gives the lock to whoever asks at the right moment, which is mostly who
   had it, so it is low and harms nobody. Checked: every attempt heard once, two leases a task, one of them
   open, nothing left in the outbox; a run in which that fails gives no figure.
+- The bus is open (`--open`) in all of this: what it costs the server to compare rights is in no figure.
 - **Peers** such as Celery or Dramatiq are not measured here: they would be dependencies.
 
 ## Where the time goes

@@ -219,9 +219,9 @@ Mistakes that a careless change could make, planted one at a time into the simul
 else."""
 
 KILLS: Final = """\
-Real processes, a real nats-server, a real file, agents and operators who write down what they asked and
-what they were told. [tests/chaos/checker.py](../tests/chaos/checker.py) shares no code with the product;
-its own tests ([test_checker.py](../tests/chaos/test_checker.py)) give each check a history that it alone
+Real processes, a real nats-server (open: one connection speaks for many), a real file, agents and
+operators who write down what they asked and what they were told.
+[tests/chaos/checker.py](../tests/chaos/checker.py) shares no code with the product; its own tests ([test_checker.py](../tests/chaos/test_checker.py)) give each check a history that it alone
 must find bad."""
 
 MANY: Final = """\

@@ -19,7 +19,6 @@ from rollcall.wiring import security
 from tests.support.processes import Program, environment, running, up
 
 ROOT = "rollcall.v1"
-SECURED = {"nats.open": "false"}
 ACCOUNTS = {"agent": "agents", "machine": "agents", "system": "system"}
 
 
@@ -108,7 +107,7 @@ async def rollcall(site: Site, *arguments: str) -> str:
     """Run the command line on the machine of the keys."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", *arguments),
-        env=environment(site.folder, SECURED),
+        env=environment(site.folder, {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -121,7 +120,7 @@ async def rollcall(site: Site, *arguments: str) -> str:
 @asynccontextmanager
 async def secured(folder: Path) -> AsyncIterator[Site]:
     """Run `rollcall up` as it is without a word about security."""
-    async with up(folder, SECURED) as program:
+    async with up(folder) as program:
         async with in_site(folder) as site:
             yield site
         assert not violations(program)
@@ -136,9 +135,7 @@ async def apart(folder: Path) -> AsyncIterator[Site]:
     try:
         async with AsyncExitStack() as stack:
             programs = [
-                await stack.enter_async_context(
-                    running("-m", "rollcall", "run", name, state=folder, settings=SECURED)
-                )
+                await stack.enter_async_context(running("-m", "rollcall", "run", name, state=folder))
                 for name in SERVICES
             ]
             async with in_site(folder) as site:

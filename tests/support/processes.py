@@ -68,7 +68,7 @@ def environment(state: Path, settings: Mapping[str, object]) -> dict[str, str]:
     return (
         clean
         | {"HOME": str(state), variable("state_dir"): str(state), variable("log.format"): "json"}
-        | {variable("http.port"): "0", variable("nats.open"): "true"}
+        | {variable("http.port"): "0"}
         | named
     )
 

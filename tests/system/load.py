@@ -49,10 +49,10 @@ class Load:
                 await subscription.unsubscribe()
 
     async def _run(self) -> None:
-        for agent in AGENTS:
-            body = {"name": agent, "beats": "none", "capacity": 1000, "command_id": f"{self.name}-{agent}"}
-            await self._ask("cmd.monitor.agent-add.load", body)
         with self._work, self._pings:
+            for agent in AGENTS:
+                body = {"name": agent, "beats": "none", "capacity": 1000}
+                await self._ask("cmd.monitor.agent-add.load", body | {"command_id": f"{self.name}-{agent}"})
             async with anyio.create_task_group() as group:
                 for _ in range(4):
                     group.start_soon(self._add)
