@@ -221,8 +221,8 @@ else."""
 KILLS: Final = """\
 Real processes, a real nats-server (open: one connection speaks for many), a real file, agents and
 operators who write down what they asked and what they were told.
-[tests/chaos/checker.py](../tests/chaos/checker.py) shares no code with the product; its own tests ([test_checker.py](../tests/chaos/test_checker.py)) give each check a history that it alone
-must find bad."""
+[tests/chaos/checker.py](../tests/chaos/checker.py) shares no code with the product; its own tests
+([test_checker.py](../tests/chaos/test_checker.py)) give each check a history that it alone must find bad."""
 
 MANY: Final = """\
 One, two, four and eight of each service as processes on one SQLite file and one bus, every ping counted by
