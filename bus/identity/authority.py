@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 TELL_S: Final = 5.0
+ANNOUNCED_S: Final = 60  # how long a new key may take from when the server knows it until it signs
 
 
 class Authority:
@@ -55,15 +56,38 @@ class Authority:
     async def tell(self, ended: Mapping[str, int], now: int) -> None:
         """Tell the server who is let in no more, and which keys sign now, if that is news."""
         self._keyring.revoke(ended)
-        news, url = self._secured.news(now // 1_000_000), self._address()
-        if not news or url is None:
-            return
         try:
-            await self._push(url, news)
+            news = await self._tell(now // 1_000_000)
         except BusError as error:
             log.warning("accounts.not_told", reason=str(error))  # the next round tries again
             return
-        log.info("accounts.told", accounts=sorted(news), ended=len(ended))
+        if news:
+            log.info("accounts.told", accounts=sorted(news), ended=len(ended))
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles whose keys can be replaced."""
+        return self._keyring.roles()
+
+    async def rotate(self, roles: Sequence[str], now_s: int, *, until_s: int) -> None:
+        """Let roles sign with new keys; what the old ones signed counts until then (seconds).
+
+        The server knows a new key before anything is signed with it. Raises BusError when it cannot be told;
+        where no server runs, the next one is told when it starts.
+        """
+        drawn = {role: self._keyring.announce(role, until_s=now_s + ANNOUNCED_S) for role in roles}
+        await self._tell(now_s)
+        for role, key in drawn.items():
+            self._keyring.replace(role, key, until_s=until_s)
+        await self._tell(now_s)
+
+    async def _tell(self, now_s: int) -> Mapping[str, Claims]:
+        """Tell the server what is news to it, and return that."""
+        news, url = self._secured.news(now_s), self._address()
+        if not news or url is None:
+            return {}
+        await self._push(url, news)
+        return news
 
     async def _push(self, url: str, news: Mapping[str, Claims]) -> None:
         login = Login(self._keyring, role=SYSTEM, account="system", name=SYSTEM)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus.api import BusError
 from bus.identity import jwt
@@ -30,8 +30,8 @@ class KeyringError(BusError):
     """The keys are not there, or cannot be read."""
 
 
-class Retired(Struct, frozen=True):
-    """A key that signs no more; what it signed counts until then (seconds since the epoch)."""
+class Beside(Struct, frozen=True):
+    """A key that signs no more, or not yet; what it signed counts until then (seconds since the epoch)."""
 
     role: str
     key: str
@@ -74,19 +74,35 @@ class Keyring:
         """Return the key that signs the users of a role; raises KeyringError."""
         return _read_key(self._file(role))
 
-    def rotate(self, role: str, *, until_s: int) -> Retired:
-        """Draw a new key for a role; what the old one signed counts until then."""
-        old = Retired(role, self.signer(role).public, until_s)
-        kept = [*self.retired(), old]
-        private(self.folder / "retired.json", msgspec.json.encode(kept).decode())
-        private(self._file(role), Key.new("account").seed)
-        return old
+    def roles(self) -> list[str]:
+        """Return the roles that have a key."""
+        return sorted(path.stem for path in (self.folder / "roles").glob("*.nk"))
 
-    def retired(self) -> list[Retired]:
-        """Return the replaced keys whose signatures may still count."""
-        if not (self.folder / "retired.json").exists():
+    def announce(self, role: str, *, until_s: int) -> Key:
+        """Draw a key which is to sign for a role; one that does not by then is forgotten."""
+        key = Key.new("account")
+        self._keep([*self.beside(), Beside(role, key.public, until_s)])
+        return key
+
+    def replace(self, role: str, key: Key, *, until_s: int) -> None:
+        """Sign with the key that was announced; what those before signed counts until then at the most."""
+        old = Beside(role, self.signer(role).public, until_s)
+        self._keep([*self.beside(), old])  # before another signs: at no moment it counts for nothing
+        private(self._file(role), key.seed)
+        kept = [one for one in self.beside() if one.key != key.public]
+        ends = [min(one.until_s, until_s) if one.role == role else one.until_s for one in kept]
+        self._keep([structs.replace(one, until_s=end) for one, end in zip(kept, ends, strict=True)])
+
+    def beside(self) -> list[Beside]:
+        """Return the keys that do not sign and whose signatures may count."""
+        if not (self.folder / "beside.json").exists():
             return []
-        return self._read("retired.json", list[Retired])
+        return self._read("beside.json", list[Beside])
+
+    def _keep(self, keys: list[Beside]) -> None:
+        now_s = int(time.time())
+        kept = [one for one in keys if one.until_s > now_s]
+        private(self.folder / "beside.json", msgspec.json.encode(kept).decode())
 
     def revoked(self) -> Mapping[str, int]:
         """Return the public keys that were let in once, and until when issued they count no more."""

@@ -89,9 +89,11 @@ class Secured:
     def _signers(self, account: str, at_s: int) -> list[jwt.Claims]:
         """Return the keys that sign for an account, each with what its users may do."""
         roles = [name for name, grant in self._grants.items() if grant.account == account]
-        keys = [(role, self.keyring.signer(role).public) for role in roles]
-        keys += [(old.role, old.key) for old in self.keyring.retired() if old.until_s > at_s]
-        return [jwt.role(key, role, self._grants[role].template()) for role, key in keys if role in roles]
+        keys = {self.keyring.signer(role).public: role for role in roles}
+        keys |= {one.key: one.role for one in self.keyring.beside() if one.until_s > at_s}
+        # in the order of the keys: which of them signs is no news to the server
+        named = sorted((key, role) for key, role in keys.items() if role in roles)
+        return [jwt.role(key, role, self._grants[role].template()) for key, role in named]
 
     def _imported(self, crossing: Crossing) -> dict[str, Any]:
         found = exported(self._root, crossing)

@@ -16,6 +16,7 @@ HOUSE: Final = {
     "backup": "maintenance",
     "restore": "maintenance",
     "config": "maintenance",
+    "identity": "identity",
     "watch": "watch",
     "top": "top",
     "completion": "completion",

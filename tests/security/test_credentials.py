@@ -137,26 +137,40 @@ async def test_who_gets_credentials_is_checked(site: Site) -> None:
     assert gone["code"] == "not_found"
 
 
-async def test_a_new_key_of_a_role_is_told_to_the_server(site: Site) -> None:
-    olga = await site.caller("admin", "olga")
+async def test_the_keys_of_roles_are_replaced_while_all_runs(site: Site) -> None:
+    lost: list[str] = []
+    olga, house = await site.caller("admin", "olga"), await site.caller("house", "house")
     await site.work("ann", olga)
     creds = await admitted(site, olga, "ann")
-    site.keyring.rotate("agent", until_s=4_000_000_000)
+    for caller in (olga, house, await site.let_in(Access(credentials_file=str(creds)), "_INBOX_ann")):
+        caller.client.on_lost.append(lambda: lost.append("cut"))
+    before = {role: site.keyring.signer(role).public for role in site.keyring.roles()}
+    assert {"agent", "admin", "house", "system", "pinger"} <= before.keys()
+    await rollcall(site, "identity", "rotate", "--keep", "1h")
+    after = {role: site.keyring.signer(role).public for role in site.keyring.roles()}
+    assert not set(before.values()) & set(after.values())
     async with Agent("ann", url=site.url, creds=creds):  # what the old one signed counts on
         pass
-
-    async def new_one_is_known() -> bool:
-        try:
-            caller = await site.caller("agent", "bob")
-        except BusError:
-            return False
-        await caller.client.close()
-        return True
-
-    await until(new_one_is_known)
-    assert site.keyring.retired()[0].role == "agent"
+    fresh_creds = await admitted(site, olga, "ann")
+    assert lost == []
+    await rollcall(site, "identity", "rotate", "agent", "--keep", "0")
+    for old in (creds, fresh_creds):
+        with pytest.raises(NotAllowed):
+            await Agent("ann", url=site.url, creds=old).__aenter__()
+    async with Agent("ann", url=site.url, creds=await admitted(site, olga, "ann")):
+        pass
+    assert lost == ["cut"]  # it was ann, and nobody else
     with pytest.raises(KeyringError):
         site.keyring.signer("nobody")
+
+
+async def test_keys_are_replaced_where_they_are(site: Site, tmp_path: Path) -> None:
+    for folder, words, said in (
+        (site.folder, ("agents",), "'agents' is not one of admin, agent"),
+        (tmp_path / "elsewhere", (), "no keys in"),
+    ):
+        with pytest.raises(AssertionError, match=said):
+            await rollcall(Site(folder), "identity", "rotate", *words)
 
 
 async def test_who_was_revoked_stays_out_when_everything_starts_anew(tmp_path: Path) -> None:
