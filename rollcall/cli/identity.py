@@ -3,7 +3,6 @@
 import time
 from typing import Any, Final
 
-import anyio
 import click
 
 from rollcall.cli.failures import CONFIG, USAGE, Failed
@@ -36,6 +35,8 @@ def rotate(roles: tuple[str, ...], keep_minutes: int, **values: Any) -> None:
     It runs where the keys are, beside `rollcall up` or while nothing runs.
     """
     settings = settings_from(values).settings
+    import anyio
+
     from rollcall.wiring import authority
 
     with plain_failures():
