@@ -26,15 +26,15 @@ from domain.timers import Timers
 __all__ = [
     "TABLE",
     "Event",
+    "acked_for",
+    "answered_for",
     "apply",
     "extended",
     "given_up",
     "kind",
-    "put_off",
     "repeated",
-    "replied",
     "settle",
-    "vouched",
+    "snoozed_for",
 ]
 
 Event = Answer | Word
@@ -144,23 +144,22 @@ def extended(row: Assignment, at: int) -> Assignment:
     return settle(_clocked(row, at + (row.accept_us if row.status == "pending" else row.act_us)))
 
 
-def vouched(row: Assignment, at: int, timers: Timers) -> Assignment:
+def acked_for(row: Assignment, at: int, timers: Timers) -> Assignment:
     """Return the row when an operator says that somebody has it in hand: heard, on a fresh clock."""
-    target(row, "cancel")  # refuses what has ended
     if row.status == "snoozed":
         raise NotAllowedNowError(f"assignment {row.id} is snoozed: nobody is asked now", status=row.status)
     warn_by = at + row.warn_us if row.status == "acknowledged" else None
     return settle(structs.replace(_found_again(row, at, timers), stalled=False, warn_by=warn_by))
 
 
-def put_off(row: Assignment, minutes: int, at: int, timers: Timers) -> Assignment:
+def snoozed_for(row: Assignment, minutes: int, at: int, timers: Timers) -> Assignment:
     """Return the row when an operator lets its holder be asked again later: its own snoozes stay its own."""
     target(row, "snooze")
     rested = _snoozed(structs.replace(_heard(row), snoozes=0), Snooze(minutes=minutes), at, timers)
     return settle(structs.replace(rested, snoozes=row.snoozes, snooze_reason=None))
 
 
-def replied(row: Assignment, at: int, timers: Timers) -> Assignment:
+def answered_for(row: Assignment, at: int, timers: Timers) -> Assignment:
     """Return the row when an operator has said what its holder waits for."""
     if target(row, "resume") == "already":
         raise NotAllowedNowError(

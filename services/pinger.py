@@ -10,7 +10,7 @@ from contracts.codec import decode, decode_union, encode
 from contracts.errors import InvalidError, RollcallError
 from contracts.operations import BY_NAME
 from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
-from domain import answers, deliveries, pinging, presence, vouching
+from domain import answers, deliveries, operators, pinging, presence
 from domain.timers import Timers
 
 _ALONE = Needs(alone=True)
@@ -30,13 +30,13 @@ class Pinger(Struct, frozen=True, kw_only=True):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Every kind of answer, `next`, and what operators say about an assignment."""
+        """Every kind of answer, `next`, and what operators say about the assignment of a task."""
         kinds = (BY_NAME[f"assignment.{kind}"] for kind in messages.ANSWERS)
         asked = Endpoint(operation=BY_NAME["assignment.next"], unit=_next)
         said = (
-            Endpoint(operation=BY_NAME["assignment.vouch"], unit=self._vouching(vouching.vouch)),
-            Endpoint(operation=BY_NAME["assignment.defer"], unit=self._vouching(vouching.defer)),
-            Endpoint(operation=BY_NAME["assignment.reply"], unit=self._vouching(vouching.reply)),
+            Endpoint(operation=BY_NAME["task.ack"], unit=self._said(operators.ack)),
+            Endpoint(operation=BY_NAME["task.snooze"], unit=self._said(operators.snooze)),
+            Endpoint(operation=BY_NAME["task.answer"], unit=self._said(operators.answer)),
         )
         return (*(Endpoint(operation=operation, unit=self._asked) for operation in kinds), asked, *said)
 
@@ -63,9 +63,9 @@ class Pinger(Struct, frozen=True, kw_only=True):
         """Saying up to when the answers have been handled."""
         return (Chore(name="answered", every_s=1.0, run=_answered),)
 
-    def _vouching(self, decide: Callable[..., Changes]) -> Callable[[Request], Unit]:
+    def _said(self, decide: Callable[..., Changes]) -> Callable[[Request], Unit]:
         return lambda request: request.write(
-            Needs(assignments=(request.params.assignment,)),
+            Needs(tasks=(request.params.task,)),
             lambda view, now: decide(view, now, request.params, actor=request.actor, timers=self.timers),
         )
 

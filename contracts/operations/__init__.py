@@ -13,6 +13,7 @@ from contracts.operations import (
     logins,
     machines,
     notifying,
+    operators,
     orders,
     plans,
     policies,
@@ -21,14 +22,13 @@ from contracts.operations import (
     system,
     tasks,
     tokens,
-    vouching,
     webhooks,
 )
 from contracts.operations.registry import Operation
 
 ALL: tuple[Operation, ...] = (
     *answers.OPERATIONS,
-    *vouching.OPERATIONS,
+    *operators.OPERATIONS,
     *tasks.OPERATIONS,
     *plans.OPERATIONS,
     *lists.OPERATIONS,

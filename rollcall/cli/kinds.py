@@ -29,7 +29,7 @@ from msgspec.inspect import (
 from contracts.limits import INT_MAX, TEXT_PATTERN
 from rollcall.cli.spans import SPAN_FORM, TIME_FORM, parse_minutes, parse_time
 from rollcall.cli.tree import array_of, object_of
-from rollcall.cli.words import HELP
+from rollcall.cli.words import HELP, HELP_OF
 
 FILE_BYTES_MAX: Final = 256 * 1024
 CLEAR: Final = "none"
@@ -164,30 +164,34 @@ def _toml(text: str) -> Any:
     return tomllib.loads(text)
 
 
-def parameters(params: type[Struct], arguments: tuple[str, ...]) -> Iterator[click.Parameter]:
+def parameters(params: type[Struct], arguments: tuple[str, ...], operation: str) -> Iterator[click.Parameter]:
     """Yield the arguments in their order, then the options."""
     info = type_info(params)
     assert isinstance(info, StructType)  # noqa: S101 - for the type checkers
     fields = {field.name: field for field in info.fields}
     for name in arguments:
-        yield _argument(fields[name])
+        yield _argument(fields[name], operation)
     for name, field in fields.items():
         if name not in arguments:
-            yield _option(field)
+            yield _option(field, operation)
 
 
-def _argument(field: Field) -> click.Argument:
+def _help(field: Field, operation: str) -> str | None:
+    return HELP_OF.get(f"{operation}.{field.name}") or HELP.get(field.name)
+
+
+def _argument(field: Field, operation: str) -> click.Argument:
     kind, _ = _plain(field)
     return click.Argument(
-        [field.name], type=_kind(kind, field), required=field.required, help=HELP.get(field.name)
+        [field.name], type=_kind(kind, field), required=field.required, help=_help(field, operation)
     )
 
 
-def _option(field: Field) -> click.Option:
+def _option(field: Field, operation: str) -> click.Option:
     kind, _ = _plain(field)
     flag = field.name.replace("_", "-")
     settings: dict[str, Any] = {
-        "help": HELP.get(field.name),
+        "help": _help(field, operation),
         "hidden": field.name in _HIDDEN,
         "required": field.required,
     }

@@ -100,7 +100,11 @@ def command(
         else:
             ask(caller, operation, params)
 
-    own = [one for one in parameters(operation.params, operation.arguments) if one.name not in given]
+    own = [
+        one
+        for one in parameters(operation.params, operation.arguments, operation.name)
+        if one.name not in given
+    ]
     if extra:
         own = extra.parameters(own)
     made = click.Command(

@@ -67,7 +67,7 @@ HELP: Final = {
     "required": "Whether the task can only be completed once this is.",
     "result": "What came out, in your own words.",
     "resume_at": "When the wait will be over, such as 2026-01-31T12:00:00Z or 14:00.",
-    "scope": "What a token allows; of a brake: fleet or machine:NAME, and without it all that are on.",
+    "scope": "What it allows.",
     "sender": "As if said by this one.",
     "seq": "The number of the dead letter.",
     "session": "Which run of the agent this is; else ROLLCALL_SESSION, else as `rollcall join` left it here.",
@@ -87,6 +87,11 @@ HELP: Final = {
     "way": "In which way: log, webhook, ntfy, slack or mail; without it, in each.",
     "who": "Whom, by name.",
 }
+
+HELP_OF: Final = {
+    "presence.release.scope": "Which brake: fleet or machine:NAME; without it, all that are on.",
+}
+"""Where an option means something of its own."""
 
 _PROGRESS: Final = 'rollcall progress {0} "what you did"   (or: rollcall done {0})'
 _NEXT: Final = "rollcall next"

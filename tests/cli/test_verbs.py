@@ -202,12 +202,19 @@ async def test_every_option_and_argument_has_help(rollcall: Command) -> None:
     from rollcall.cli.kinds import parameters
 
     for operation in ALL:
-        for parameter in parameters(operation.params, operation.arguments):
+        for parameter in parameters(operation.params, operation.arguments, operation.name):
             if operation.scope == "machine":
                 continue
             drawn = parameter.name in {"tasks", "prefix", "digest", "public_key"}
             hidden = drawn or getattr(parameter, "hidden", False)
             assert hidden or getattr(parameter, "help", None), f"{operation.name}: {parameter.name}"
+
+
+async def test_an_option_that_means_two_things_is_explained_as_each(rollcall: Command) -> None:
+    assert "Which brake" in (await rollcall("presence", "release", "--help")).stdout
+    token = (await rollcall("token", "create", "--help")).stdout
+    assert "What it allows." in token
+    assert "brake" not in token
 
 
 async def test_a_repeated_command_id_is_passed_on(ann: Command, bus: Bus) -> None:

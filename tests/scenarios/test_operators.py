@@ -13,12 +13,12 @@ async def attention(world: World) -> list[dict[str, Any]]:
     return list(msgspec.to_builtins(found.items))
 
 
-async def test_who_is_vouched_for_is_asked_later_and_has_said_nothing(world: World) -> None:
+async def test_who_is_acked_for_is_asked_later_and_has_said_nothing(world: World) -> None:
     task, lease = await world.given("a1")
     await world.forward(minutes=29)
     (item,) = await attention(world)
     assert (item["kind"], item["task"], item["agent"]) == ("silent", task, "a1")
-    said = await world.operator("assignment.vouch", assignment=lease.id, reason="I called them")
+    said = await world.operator("task.ack", task=task, reason="I called them")
     assert said.status == "pending"
     assert await attention(world) == []
     row = await world.lease(task)
@@ -28,32 +28,32 @@ async def test_who_is_vouched_for_is_asked_later_and_has_said_nothing(world: Wor
     await world.forward(minutes=29)
     assert (await world.lease(task)).agent == "a1"
     assert len(world.pings("a1", lease)) == before
-    (event,) = world.events("vouched", lease.id)
+    (event,) = world.events("operator_acked", lease.id)
     assert event["actor"].startswith("operator:")
     assert "I called them" in (await world.show(task)).comments[-1].text
     await world.forward(minutes=2)
     assert (await world.lease(task)).agent == "Ruto"
 
 
-async def test_who_is_exhausted_is_taken_in_hand(world: World) -> None:
+async def test_who_is_exhausted_is_acked_by_an_operator(world: World) -> None:
     task, _ = await world.given("a1")
     await world.forward(hours=8)
     (item,) = await attention(world)
     assert item["kind"] == "exhausted"
     assert item["why"].endswith("no step of the policy is left")
-    await world.operator("assignment.vouch", assignment=item["assignment"])
+    await world.operator("task.ack", task=item["task"])
     row = await world.lease(task)
     assert not row.exhausted
     assert await attention(world) == []
 
 
-async def test_a_stalled_one_that_is_vouched_for_gets_its_whole_clock_again(world: World) -> None:
+async def test_a_stalled_one_that_is_acked_for_gets_its_whole_clock_again(world: World) -> None:
     task, lease = await world.given("a1")
     await world.says("a1", "progress", lease, note="half way")
     await world.forward(minutes=12)
     (item,) = await attention(world)
     assert (item["kind"], item["why"]) == ("stalled", "no progress since: half way")
-    await world.operator("assignment.vouch", assignment=lease.id)
+    await world.operator("task.ack", task=task)
     row = await world.lease(task)
     assert not row.stalled
     assert row.warn_by is not None
@@ -61,18 +61,18 @@ async def test_a_stalled_one_that_is_vouched_for_gets_its_whole_clock_again(worl
     assert (await world.lease(task)).agent == "a1"
 
 
-async def test_an_operator_may_put_off_what_an_agent_may_no_more(world: World) -> None:
+async def test_an_operator_may_snooze_what_an_agent_may_no_more(world: World) -> None:
     task, lease = await world.given("a1")
     for _ in range(3):
         await world.says("a1", "snooze", lease, minutes=1)
         await world.says("a1", "unsnooze", lease)
     assert (await world.refused("a1", "snooze", lease)).code == "snooze_limit"
-    said = await world.operator("assignment.defer", assignment=lease.id, minutes=20, reason="lunch")
+    said = await world.operator("task.snooze", task=task, minutes=20, reason="lunch")
     assert said.status == "snoozed"
     row = await world.lease(task)
     assert row.snoozes == 3
     with pytest.raises(Refused) as caught:
-        await world.operator("assignment.vouch", assignment=lease.id)
+        await world.operator("task.ack", task=task)
     assert caught.value.problem.code == "not_allowed_now"
     await world.forward(minutes=21)
     assert (await world.lease(task)).status == "pending"
@@ -81,28 +81,28 @@ async def test_an_operator_may_put_off_what_an_agent_may_no_more(world: World) -
 async def test_who_waits_is_answered_and_goes_on(world: World) -> None:
     task, lease = await world.given("a1")
     with pytest.raises(Refused) as caught:
-        await world.operator("assignment.reply", assignment=lease.id, text="what?")
+        await world.operator("task.answer", task=task, text="what?")
     assert caught.value.problem.code == "not_allowed_now"
     await world.says("a1", "ack", lease)
     with pytest.raises(Refused):
-        await world.operator("assignment.reply", assignment=lease.id, text="what?")
+        await world.operator("task.answer", task=task, text="what?")
     await world.says("a1", "wait", lease, on="human", reason="May I?")
     (item,) = await attention(world)
     assert (item["kind"], item["why"], item["assignment"]) == ("human", "May I?", lease.id)
-    said = await world.operator("assignment.reply", assignment=lease.id, text="You may.")
+    said = await world.operator("task.answer", task=task, text="You may.")
     assert said.status == "acknowledged"
     assert await attention(world) == []
     notices = (await world.sync("a1")).notices
-    assert notices[-1].kind == "replied"
+    assert notices[-1].kind == "answered"
     assert notices[-1].text.endswith(": You may.")
-    assert (await world.show(task)).comments[-1].text.endswith("to a1: You may.")
+    assert (await world.show(task)).comments[-1].text.endswith("answered a1: You may.")
     await world.says("a1", "complete", lease)
-    for verb, more in (("vouch", {}), ("defer", {}), ("reply", {"text": "x"})):
+    for verb, more in (("ack", {}), ("snooze", {}), ("answer", {"text": "x"})):
         with pytest.raises(Refused) as ended:
-            await world.operator(f"assignment.{verb}", assignment=lease.id, **more)
+            await world.operator(f"task.{verb}", task=task, **more)
         assert ended.value.problem.code == "already_final", verb
     with pytest.raises(Refused) as nothing:
-        await world.operator("assignment.vouch", assignment=999)
+        await world.operator("task.ack", task=999)
     assert nothing.value.problem.code == "not_found"
 
 
@@ -112,6 +112,9 @@ async def test_what_nobody_has_and_who_is_dead_need_somebody(world: World) -> No
     await world.forward(minutes=30)
     (item,) = await attention(world)
     assert (item["kind"], item["task"], item["assignment"]) == ("unassigned", task, None)
+    with pytest.raises(Refused) as nobody:
+        await world.operator("task.ack", task=task)
+    assert nobody.value.problem.code == "not_allowed_now"
     await world.operator("agent.add", name="a2")
     await world.asks("a2", "agent.join", session="s", interval_s=30)
     await world.forward(seconds=150)

@@ -131,7 +131,7 @@ function state() {
 
 const KEYS = [
   ["/", "search"], ["j / k", "next, previous"], ["Enter", "open"], ["x", "select (tasks)"], ["n", "new task"],
-  ["a", "vouch: I have it in hand"], ["s", "defer: ask again later"], ["e", "reply"], ["y", "approve"],
+  ["a", "ack: I have it in hand"], ["s", "snooze: ask again later"], ["e", "answer"], ["y", "approve"],
   ["r", "assign or reassign"], ["c", "cancel"], ["Space", "pause the tail (bus)"],
   ["g then n f t e b h", "go to a view"], ["?", "these keys"], ["Esc", "leave a field or a dialog"],
 ];

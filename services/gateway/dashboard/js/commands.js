@@ -88,45 +88,45 @@ export function cancelTasks(ids) {
     (id) => ({ method: "POST", path: `/tasks/${id}/cancel`, body: {} }));
 }
 
-export function vouch(item) {
-  return now(`You have task ${item.task} in hand`, "POST", `/assignments/${item.assignment}/vouch`, {}, { task: item.task, agent: item.agent });
+export function ack(item) {
+  return now(`Task ${item.task} is acked by you`, "POST", `/tasks/${item.task}/ack`, {}, { task: item.task, agent: item.agent });
 }
 
-export function defer(item, minutes = 30) {
-  return now(`${item.agent} is asked again in ${minutes} min`, "POST", `/assignments/${item.assignment}/defer`, { minutes }, { task: item.task, agent: item.agent });
+export function snooze(item, minutes = 30) {
+  return now(`${item.agent} is asked again in ${minutes} min`, "POST", `/tasks/${item.task}/snooze`, { minutes }, { task: item.task, agent: item.agent });
 }
 
 export function approve(item) {
-  return reply(item, "Approved: go on.");
+  return answer(item, "Approved: go on.");
 }
 
-export function reply(item, text) {
-  return now(`Replied to ${item.agent}`, "POST", `/assignments/${item.assignment}/reply`, { text }, { task: item.task, agent: item.agent });
+export function answer(item, text) {
+  return now(`${item.agent} is answered`, "POST", `/tasks/${item.task}/answer`, { text }, { task: item.task, agent: item.agent });
 }
 
-export function replyDialog(item) {
+export function answerDialog(item) {
   const text = h("textarea", { rows: 4, required: true, maxlength: 2000 });
-  return dialog(`Reply to ${item.agent}`, [
+  return dialog(`Answer ${item.agent}`, [
     h("p", { class: "quote" }, item.why),
     field("Your answer", text, "It is told to the agent, which goes on; it stands on the task under your name."),
   ], {
-    action: "Reply",
+    action: "Answer",
     done: async () => {
       if (!text.value.trim()) throw new Error("Say something first");
-      await send("POST", `/assignments/${item.assignment}/reply`, { text: text.value.trim() });
+      await send("POST", `/tasks/${item.task}/answer`, { text: text.value.trim() });
       soon({ task: item.task, agent: item.agent });
-      toast(`Replied to ${item.agent}`);
+      toast(`${item.agent} is answered`);
       return true;
     },
   });
 }
 
-export function deferDialog(item) {
+export function snoozeDialog(item) {
   const minutes = select([["15", "15 minutes"], ["30", "30 minutes"], ["60", "1 hour"], ["120", "2 hours"], ["240", "4 hours"], ["480", "8 hours"]], "30");
-  return dialog(`Ask ${item.agent} again later`, field("In", minutes, "The clock of the task rests until then."), {
-    action: "Defer",
+  return dialog(`Snooze task ${item.task}`, field("In", minutes, `Its clock rests until then, and ${item.agent} is asked again.`), {
+    action: "Snooze",
     done: async () => {
-      await send("POST", `/assignments/${item.assignment}/defer`, { minutes: Number(minutes.value) });
+      await send("POST", `/tasks/${item.task}/snooze`, { minutes: Number(minutes.value) });
       soon({ task: item.task, agent: item.agent });
       toast(`${item.agent} is asked again in ${minutes.value} min`);
       return true;

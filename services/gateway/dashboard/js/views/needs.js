@@ -2,7 +2,7 @@
 
 import { age, fill, h } from "../dom.js";
 import { Cursor, Windowed } from "../list.js";
-import { approve, assignDialog, defer, deferDialog, held, replyDialog, vouch } from "../commands.js";
+import { approve, assignDialog, snooze, snoozeDialog, held, answerDialog, ack } from "../commands.js";
 import { keyOf, known } from "../store.js";
 import { button, empty, loading, mayChange, priority, status, taskLink, wordOf } from "../ui.js";
 import { agentDialog } from "./agent.js";
@@ -10,20 +10,20 @@ import { agentDialog } from "./agent.js";
 export const needs = ["attention", "agents"];
 
 const ABOUT = { // what each kind allows, the likeliest first
-  human: ["reply", "approve", "reassign"],
-  exhausted: ["vouch", "defer", "reassign"],
-  silent: ["vouch", "defer", "reassign"],
-  stalled: ["vouch", "defer", "reassign"],
+  human: ["answer", "approve", "reassign"],
+  exhausted: ["ack", "snooze", "reassign"],
+  silent: ["ack", "snooze", "reassign"],
+  stalled: ["ack", "snooze", "reassign"],
   unassigned: ["assign"],
   dead: ["agent"],
   quarantined: ["letters"],
 };
 const HINTS = {
-  vouch: "I have it in hand: its clock begins anew (a)", defer: "Ask again in 30 minutes (s)", reply: "Answer, and let it go on (e)",
+  ack: "I have it in hand: its clock begins anew (a)", snooze: "Ask again in 30 minutes (s)", answer: "Answer, and let it go on (e)",
   approve: "Say that it may go on (y)", reassign: "Give it to another agent (r)", assign: "Give it to an agent (r)",
   agent: "What is known of it, and what can be done (Enter)", letters: "To the dead letters",
 };
-const NAMES = { vouch: "Vouch", defer: "Defer 30 min", reply: "Reply …", approve: "Approve", reassign: "Reassign …", assign: "Assign …", agent: "Agent …", letters: "Dead letters" };
+const NAMES = { ack: "Ack", snooze: "Snooze 30 min", answer: "Answer …", approve: "Approve", reassign: "Reassign …", assign: "Assign …", agent: "Agent …", letters: "Dead letters" };
 
 export function open(main, { words, address, go }) {
   let kind = words.kind ?? "";
@@ -38,8 +38,8 @@ export function open(main, { words, address, go }) {
   wide.addEventListener("change", again);
 
   const acts = {
-    vouch, approve, reply: replyDialog,
-    defer: (item) => defer(item, 30),
+    ack, approve, answer: answerDialog,
+    snooze: (item) => snooze(item, 30),
     reassign: (item) => assignDialog([item.task], { holder: item.agent }),
     assign: (item) => assignDialog([item.task]),
     agent: (item) => agentDialog(item.agent),
@@ -100,10 +100,10 @@ export function open(main, { words, address, go }) {
       if (key === "j" || key === "k") return cursor.move(key === "j" ? 1 : -1) || true;
       const item = cursor.item();
       if (!item) return false;
-      const name = { a: "vouch", s: "defer", S: "later", e: "reply", y: "approve", r: item.kind === "unassigned" ? "assign" : "reassign" }[key];
+      const name = { a: "ack", s: "snooze", S: "later", e: "answer", y: "approve", r: item.kind === "unassigned" ? "assign" : "reassign" }[key];
       if (key === "Enter" && !document.activeElement?.closest("button,a")) openItem(item);
       else if (!name || !mayChange()) return false;
-      else if (name === "later" && item.assignment) deferDialog(item);
+      else if (name === "later" && item.assignment) snoozeDialog(item);
       else if (ABOUT[item.kind]?.includes(name)) acts[name](item);
       else return false;
       return true;

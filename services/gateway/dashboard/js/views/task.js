@@ -2,7 +2,7 @@
 
 import { read, send } from "../api.js";
 import { age, clock, fill, h, icon } from "../dom.js";
-import { approve, assignDialog, cancelTasks, deferDialog, held, now, replyDialog, taskDialog, vouch } from "../commands.js";
+import { approve, assignDialog, cancelTasks, held, now, answerDialog, snoozeDialog, taskDialog, ack } from "../commands.js";
 import { drop, known, need, soon } from "../store.js";
 import { badge, button, empty, loading, mayChange, priority, status, taskLink, told } from "../ui.js";
 
@@ -72,8 +72,8 @@ export function open(main, { id, say, go }) {
     const item = row && { task: id, assignment: row.id, agent: row.agent, why: row.wait_reason ?? "", title: task.title };
     const acts = [];
     if (mayChange() && !held.has(id)) {
-      if (row?.status === "waiting") acts.push(button("Reply …", "reply", () => replyDialog(item), { kind: "primary" }), button("Approve", "approve", () => approve(item)));
-      if (row && row.status !== "waiting" && row.status !== "snoozed") acts.push(button("Vouch", "vouch", () => vouch(item), { title: "I have it in hand: its clock begins anew" }), button("Defer …", "defer", () => deferDialog(item)));
+      if (row?.status === "waiting") acts.push(button("Answer …", "answer", () => answerDialog(item), { kind: "primary" }), button("Approve", "approve", () => approve(item)));
+      if (row && row.status !== "waiting" && row.status !== "snoozed") acts.push(button("Ack", "ack", () => ack(item), { title: "I have it in hand: its clock begins anew" }), button("Snooze …", "snooze", () => snoozeDialog(item)));
       if (openTask) acts.push(button(task.agent ? "Reassign …" : "Assign …", "assign", () => assignDialog([id], { holder: task.agent, capabilities: task.capabilities }), { kind: task.agent ? "" : "primary" }));
       acts.push(button("Edit …", "edit", () => taskDialog(task)));
       if (openTask) acts.push(button("Cancel task", "cancel", () => cancelTasks([id]), { kind: "danger quiet" }));
@@ -136,7 +136,7 @@ export function open(main, { id, say, go }) {
     key(key) {
       const detail = known.details.get(id);
       if (!detail?.task || !mayChange()) return false;
-      const act = { a: "vouch", s: "defer", e: "reply", y: "approve", r: "assign", c: "cancel" }[key];
+      const act = { a: "ack", s: "snooze", e: "answer", y: "approve", r: "assign", c: "cancel" }[key];
       const found = act && body.querySelector(`header [data-act="${act}"]`);
       if (key === "Backspace") go("/tasks");
       else if (!found) return false;
