@@ -33,12 +33,14 @@ up: $(READY) ## Start the bus and all services
 down: $(READY) ## Stop them
 	@$(BIN)/rollcall down
 
+# Half as many again as there are cores: tests wait for each other's processes more than they compute.
+WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 # What runs whole processes, or what others cover: to measure it takes time and tells nothing.
 UNMEASURED := tests/system tests/howto tests/dashboard tests/gateway/test_explored.py
 test: $(READY) $(JS) $(PARSER) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
-	@$(BIN)/pytest -q -n auto $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
-	@$(BIN)/pytest -q -n auto $(UNMEASURED) --durations=3 --durations-min=5
+	@$(BIN)/pytest -q -n $(WORKERS) $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
+	@$(BIN)/pytest -q -n $(WORKERS) $(UNMEASURED) --durations=3 --durations-min=5
 	@$(call quiet, $(BIN)/coverage report --fail-under=$(GOAL))
 	@$(call quiet, $(BIN)/coverage report --fail-under=100 --include='domain/*')
 
