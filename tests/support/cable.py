@@ -51,7 +51,11 @@ class Cable:
         self._flowing.set()
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._beyond)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._beyond)
+        except ConnectionError:  # nobody is there now: so the caller hears, as without a cable
+            writer.transport.abort()
+            return
         ends = {writer, far_writer}
         self._ends |= ends
         await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))

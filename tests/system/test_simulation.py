@@ -1,4 +1,4 @@
-"""Fifty schedules of the simulator, and faults that it must find; `make simulate` runs thousands."""
+"""Thirty schedules of the simulator, and faults that it must find; `make simulate` runs thousands."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from rollcall.settings import Limits
 from tests.simulation.outage import outage
 
 OVERDUE = 2_000
-SCHEDULES = 50
+SCHEDULES = 30
 WITHIN = 60
 PLANTED = ("reply_before_commit", "never_withdrawn", "read_then_write", "no_refill")
 """Some of the faults, of those that nearly every day shows; `make mutants` goes through all of them."""
