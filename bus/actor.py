@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus.api import BusError
 from bus.commands import CommandLoop, ListenerLoop
@@ -22,7 +22,7 @@ from bus.outbox import Outbox
 from bus.pulse import Pulse
 from bus.service import Context
 from bus.supervise import Supervisor
-from bus.vitals import Vitals
+from bus.vitals import Gauge, Vitals
 from bus.work import Casts, Worker
 from contracts import subjects
 from contracts.codec import instant
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from bus.api import Bus, Clock, Subscription
     from bus.endpoints import MicroRequest
-    from bus.service import Chore, Endpoint, Service
+    from bus.service import Chore, Endpoint, Front, Service
     from contracts.ledger import Ledger
 
 log = structlog.get_logger(__name__)
@@ -228,9 +228,17 @@ class Runtime:
             self.vitals.add(name, errand.gauge)
             loops.start_soon(supervisor.keep, f"{name}.{chore.name}", errand.run)
         for front in service.fronts:
-            self._fronts[f"{name}.{front.name}"] = partial(front.run, self.context)
+            self._fronts[f"{name}.{front.name}"] = partial(front.run, self._watched(name, front))
         wake = f"{self.ports.root}.{subjects.wake(name)}"
         self._doors.append(await self.ports.bus.subscribe(wake, lambda _: self.ring(name)))
+
+    def _watched(self, service: str, front: Front) -> Context:
+        """Return what a front may use, its gauge with it: that of one which is run again goes on."""
+        if front.every_s is None:
+            return self.context
+        gauge = Gauge(front.name, self.context.clock, every_s=front.every_s)
+        self.vitals.add(service, gauge)
+        return structs.replace(self.context, gauge=gauge)
 
     def _ring_all(self) -> None:
         """Let every loop look whether it has to go on."""

@@ -89,15 +89,24 @@ class ErrandLoop:
             await self._commit()
             free = self._errand.at_once - self._running
             if group is None or free < 1:
+                self._turned(full=True)
                 return TICK_S
             taken = await self._take(free, group)
             due_at = await self._context.ledger.due_at(self._errand.due_query)
+            self._turned(full=taken >= free)
         except StoreFaultError as error:
             log.warning("store.fault", errand=self._errand.name, reason=str(error))
             return TICK_S
         if due_at is None or (not taken and due_at <= self._context.clock.now()):
             return TICK_S  # nothing is due, or only what waits for another of its kind
         return min(TICK_S, max(0.0, (due_at - self._context.clock.now()) / 1e6))
+
+    def _turned(self, *, full: bool) -> None:
+        """Show that the loop came round, and whether something may be due for which nobody is free."""
+        gauge = self._context.gauge
+        if gauge is not None:
+            gauge.left = self._errand.due_query if full else None
+            gauge.turn()
 
     async def _take(self, free: int, group: TaskGroup) -> int:
         now = self._context.clock.now()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bus.outbox import Outbox
     from bus.pulse import Pulse
     from bus.resting import Sign
+    from bus.vitals import Gauge
     from contracts.operations import Operation
 
 
@@ -42,6 +43,7 @@ class Context(Struct, frozen=True):
     batch: int  # messages or due rows that one transaction takes at most
     streams: Callable[[str], str]  # the short name (PINGS) to the stream's own
     pulse: Pulse
+    gauge: Gauge | None = None  # that of the front which is run, if it said how often it comes round
 
 
 class Request(Struct, frozen=True):
@@ -138,6 +140,7 @@ class Front(Struct, frozen=True, kw_only=True):
 
     name: str
     run: Callable[[Context, anyio.Event], Awaitable[None]]
+    every_s: float | None = None  # how often its gauge turns while it is well; None: it only waits
 
 
 class Service(Protocol):

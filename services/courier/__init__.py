@@ -7,8 +7,9 @@ from ssl import SSLContext, create_default_context
 import anyio
 from msgspec import Struct
 
-from bus.errands import Errand, ErrandLoop
-from bus.sending import Limits, Resolve, resolved
+from bus.errands import TICK_S, Errand, ErrandLoop
+from bus.resolving import Resolver
+from bus.sending import Limits, Resolve
 from bus.service import Chore, Context, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
@@ -28,7 +29,7 @@ class Courier(Struct, frozen=True, kw_only=True):
     reach: Reach = Reach()
     patience: Patience = Patience()
     limits: Limits = Limits()
-    resolve: Resolve = resolved
+    resolve: Resolve | None = None  # None: as the system does, on threads of its own
     trust: Callable[[], SSLContext] = create_default_context
     name: str = "courier"
     inboxes: tuple[Inbox, ...] = ()
@@ -48,7 +49,7 @@ class Courier(Struct, frozen=True, kw_only=True):
     @property
     def fronts(self) -> tuple[Front, ...]:
         """The way out."""
-        return (Front(name="deliveries", run=self._deliver),)
+        return (Front(name="deliveries", run=self._deliver, every_s=TICK_S),)
 
     async def _deliver(self, context: Context, stop: anyio.Event) -> None:
         messenger = Messenger(
@@ -56,7 +57,7 @@ class Courier(Struct, frozen=True, kw_only=True):
             reach=self.reach,
             patience=self.patience,
             limits=self.limits,
-            resolve=self.resolve,
+            resolve=self.resolve or Resolver(),
             trust=cache(self.trust),
         )
         errand = Errand(

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from bus.sending import Limits, Resolve, resolved
+from bus.sending import Limits, Resolve
 from bus.service import Service
 from contracts.operations.webhooks import DeliveryView
 from domain.addresses import Reach
@@ -73,7 +73,7 @@ async def open_post(
     *ports: int,
     patience: Patience | None = None,
     limits: Limits = HASTE,
-    resolve: Resolve = resolved,
+    resolve: Resolve | None = None,
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     reach: Reach | None = None,
     start: int = START,

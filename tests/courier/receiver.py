@@ -38,6 +38,15 @@ def status(number: int, *more: str, body: bytes = b"") -> Answer:
     return answer
 
 
+def until_set(free: asyncio.Event) -> Answer:
+    """Say nothing until the event is set."""
+
+    async def answer(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await free.wait()
+
+    return answer
+
+
 async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
     """Say nothing until the other side has gone."""
     await reader.read()

@@ -1,10 +1,12 @@
 """Pings over HTTP: what a receiver gets, and what becomes of a ping that nobody takes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bus.sending import Limits
 from domain.deliveries import Patience
 from tests.courier.post import Post, open_post
 from tests.courier.receiver import (
@@ -18,7 +20,12 @@ from tests.courier.receiver import (
     hang,
     receiver,
     status,
+    until_set,
 )
+from tests.support.nats import until
+from tests.support.world import TICK
+
+PATIENT = Limits(connect_s=20, whole_s=20)
 
 
 @pytest.fixture
@@ -142,6 +149,20 @@ async def test_a_bad_receiver_is_seen_and_stops_nobody(
         assert why in bad.why
 
 
+async def test_who_is_told_waits_for_nobody_who_hangs(tmp_path: Path, ear: Receiver) -> None:
+    free = asyncio.Event()
+    ear.answer = until_set(free)
+    async with receiver() as other, open_post(tmp_path, ear.port, other.port, limits=PATIENT) as post:
+        await post.agent("bad", ear.url)
+        await post.agent("good", other.url)
+        await post.task("one", "bad")
+        await post.until(lambda: len(ear.got) == 1)
+        await post.task("two", "good")
+        await post.until(lambda: len(other.got) == 1)
+        assert len(ear.got) == 1
+        free.set()
+
+
 async def test_a_gigabyte_behind_a_good_answer_is_not_read(post: Post, ear: Receiver) -> None:
     ear.answer = flood_body
     await post.agent("builder", ear.url)
@@ -163,7 +184,7 @@ async def test_a_new_address_counts_from_the_next_try(tmp_path: Path, ear: Recei
         await post.world.operator("agent.set", name="builder", endpoint_url="")
         await post.task("and this", "builder")
         await post.world.forward(minutes=6)
-        assert len(other.got) == 1
+        assert len(other.got) == len(await post.deliveries()) == 1
 
 
 async def test_what_a_killed_courier_had_in_hand_is_sent_again(post: Post, ear: Receiver) -> None:
@@ -190,3 +211,27 @@ async def test_who_beats_on_the_bus_is_not_lost_to_a_broken_webhook(post: Post, 
     await post.world.settle()
     assert (await post.world.operator("task.show", task=task)).task.agent == "builder"
     assert not post.world.events("undelivered")
+
+
+async def test_what_waits_for_a_free_hand_is_named_with_its_age(
+    tmp_path: Path, ear: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.courier.AT_ONCE", 1)
+    free = asyncio.Event()
+    ear.answer = until_set(free)
+    async with open_post(tmp_path, ear.port, limits=PATIENT) as post:
+        for name in ("one", "two"):
+            await post.agent(name, ear.url)
+            await post.task(name, name)
+        await post.until(lambda: len(ear.got) == 1)
+        post.world.clock.move(post.world.clock.at + 7 * TICK)
+        await post.ring()
+        vitals = post.world.house.runtime.vitals
+        (gauge,) = [gauge for gauge in vitals._gauges["courier"] if gauge.name == "deliveries"]
+        await until(lambda: gauge.rested_s == 0)
+        loops = next(vital.loops for vital in await vitals.read() if vital.service == "courier")
+        assert {loop.name: loop.lag_s for loop in loops}["deliveries"] == pytest.approx(7, abs=1)
+        ear.answer = status(200)
+        free.set()
+        await post.until_over()
+        assert len(ear.got) == 3  # who answered nothing is asked again

@@ -191,7 +191,7 @@ def test_who_failed_often_is_left_alone_for_longer_each_time() -> None:
 
 
 async def test_who_is_left_alone_costs_no_connection(tmp_path: Path, ear: Receiver) -> None:
-    ear.answer = status(500)
+    ear.answer = status(204)
     async with open_post(tmp_path, ear.port, patience=Patience(tries=9, retry_us=1_000_000)) as post:
         await post.agent("builder", ear.url)
         await post.task("ship it", "builder")

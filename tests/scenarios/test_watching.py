@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from bus.api import BusError
+from bus.errands import ErrandLoop
 from bus.service import Service
 from bus.vitals import TELL_S
 from contracts.codec import decode
@@ -79,6 +81,8 @@ async def turned(house: House) -> None:
     gauges = [gauge for found in house.runtime.vitals._gauges.values() for gauge in found]
     stuck = getattr(house, "stuck", ())
     house.runtime._ring_all()
+    with suppress(BusError):  # cut off, it looks at its own tick
+        await house.runtime.ports.bus.publish("rollcall.v1.wake.courier", b"")
     await until(
         lambda: all(gauge.rested_s == 0 or gauge._every_s > 1 or gauge.name in stuck for gauge in gauges)
     )
@@ -147,6 +151,27 @@ async def test_a_loop_that_stands_still_is_an_alarm_though_its_process_lives(
         assert (watcher.alarms(), seen_s <= SEEN_S) == (["pinger"], True)
         (detail,) = watcher.world.rows("SELECT detail FROM alarms")[0]
         assert detail.startswith("pings stands still since")
+        monkeypatch.undo()
+        free.set()
+        house.stuck = ()  # type: ignore[attr-defined]
+        await watcher.until(lambda: not watcher.alarms())
+
+
+async def test_a_courier_that_stands_still_is_an_alarm_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(tmp_path, "courier") as watcher:
+        house, free = watcher.world.houses[1], anyio.Event()
+
+        async def stand_still(*_: object) -> int:
+            await free.wait()
+            return 0
+
+        monkeypatch.setattr(ErrandLoop, "_take", stand_still)
+        house.stuck = ("deliveries",)  # type: ignore[attr-defined] # whom nobody waits for
+        await watcher.until(lambda: bool(watcher.alarms()))
+        ((name, detail),) = watcher.world.rows("SELECT name, detail FROM alarms")
+        assert (name, detail.startswith("deliveries stands still since")) == ("courier", True)
         monkeypatch.undo()
         free.set()
         house.stuck = ()  # type: ignore[attr-defined]
