@@ -165,6 +165,7 @@ class Agent:
             with suppress(TimeoutError):
                 wait_s = self._interval_s if self._line.connected else min(LOOK_S, self._interval_s)
                 await asyncio.wait_for(self._absent.wait(), wait_s)
+            self._line.check_let_in()
             await self._line.follow()
 
     async def _let_others_by(self) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -55,6 +56,7 @@ class Line:
         self._options = options
         self._denials: deque[str] = deque(maxlen=64)
         self._rejected = asyncio.Event()
+        self._out_since: float | None = None  # since when the bus refuses us, in monotonic seconds
         self.client = SafeClient()
 
     @property
@@ -68,6 +70,7 @@ class Line:
         self._creds = self._creds or _kept(agent)
 
         async def back() -> None:
+            self._out_since = None
             on_back()
 
         connecting = asyncio.ensure_future(
@@ -162,6 +165,12 @@ class Line:
             if f'"{subject.lower()}' in denial:  # nats-py hands these texts on in lower case
                 raise NotAllowed(denial)
 
+    def check_let_in(self) -> None:
+        """Raise NotAllowed if the bus has refused us for as long as the patience: it was meant."""
+        out = self._out_since
+        if out is not None and not self.connected and time.monotonic() - out >= self._patience_s:
+            raise NotAllowed(f"{self._where()}: {self.client.last_error}")
+
     async def _on_error(self, error: Exception) -> None:
         """Remember refusals; this runs in nats-py's read loop and must not raise."""
         text = str(error).lower()
@@ -170,6 +179,7 @@ class Line:
             self._denials.append(text)
         elif "authorization violation" in text:
             self._rejected.set()
+            self._out_since = time.monotonic() if self._out_since is None else self._out_since
 
     def _where(self) -> str:
         return self._url.rpartition("@")[2]

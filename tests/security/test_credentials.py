@@ -54,6 +54,17 @@ async def test_an_agent_is_added_and_revoked_at_the_command_line(site: Site) -> 
         pass
 
 
+async def test_who_is_revoked_hears_of_it_and_does_not_knock_for_ever(site: Site) -> None:
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    creds = await admitted(site, olga, "ann")
+    async with Agent("ann", url=site.url, creds=creds, patience_s=1, interval_s=1) as ann:
+        await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "ann", **fresh()})
+        with pytest.raises(NotAllowed):
+            async for _ in ann.pings():
+                pass
+
+
 async def test_the_main_agent_gets_credentials_though_nobody_registered_it(site: Site) -> None:
     shown = json.loads(await rollcall(site, "agent", "add", "ruto", "-o", "json"))
     assert shown == {"name": "Ruto", "creds": str(site.folder / "creds/Ruto.creds")}
