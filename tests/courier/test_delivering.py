@@ -25,7 +25,7 @@ from tests.courier.receiver import (
 from tests.support.nats import until
 from tests.support.world import TICK
 
-PATIENT = Limits(connect_s=20, whole_s=20)
+PATIENT = Limits(connect_s=60, whole_s=60)  # longer than a test
 
 
 @pytest.fixture
