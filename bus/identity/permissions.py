@@ -139,14 +139,16 @@ def _operator(role: Role, streams: Topology) -> Grant:
     """Return what people may do: ask what the table of access allows them, and listen."""
     root = streams.root
     allowed = [one for one in ALL if one.scope == "operator" and reach(one.name, role)]
-    asked = (subjects.command(one.owner, one.verb, ME) for one in allowed)
+    asked = [subjects.command(one.owner, one.verb, ME) for one in allowed]
+    if reach("intake.say", role):  # plain words make tasks, wherever they are said
+        asked.append(subjects.message(ME, "*"))
     looks = ("INFO", "STREAM.INFO.*", "STREAM.NAMES", "CONSUMER.INFO.*.*")
     log = f"$JS.API.DIRECT.GET.{streams.name('EVENTS')}.>"
     # whole families: who listens to `evt.task.1.>` needs the right to more than `evt.*.*.*`
     heard = ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>", "dlq.>", "hb.>")
     return Grant(
         account="core",
-        pub=(*_under(root, *asked, f"msg.{ME}.*"), *(f"$JS.API.{look}" for look in looks), log, "$SRV.>"),
+        pub=(*_under(root, *asked), *(f"$JS.API.{look}" for look in looks), log, "$SRV.>"),
         sub=(*_under(root, *((">",) if role == "admin" else heard)), f"{inbox(role, ME)}.>"),
     )
 

@@ -169,7 +169,9 @@ async def test_operators_go_as_far_as_their_role(site: Site) -> None:
     reader = await site.caller("read_only", "rea")
     assert (await reader.ask(f"{ROOT}.cmd.monitor.agent-ls.rea"))["items"]
     assert await reader.denied(f"{ROOT}.cmd.monitor.agent-add.rea", {"name": "eve", **fresh()})
+    assert await reader.denied(f"{ROOT}.msg.rea.direct", {"text": "please fix the login"})  # would be a task
     usual = await site.caller("operator", "oli")
+    assert not await usual.denied(f"{ROOT}.msg.oli.direct", {"text": "please fix the login"})
     assert await usual.denied(f"{ROOT}.cmd.monitor.token-create.oli")
     for caller in (sly, reader, usual):
         for subject in (f"{ROOT}.in.ping.ann.1", f"{ROOT}.evt.task.1.done", f"{ROOT}.ack.ann.1"):
