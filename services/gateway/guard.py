@@ -32,7 +32,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 CALLER: Final = "caller"  # under which the scope says who asks
 PROOF: Final = "proof"  # and with what it was proved: the header, and the cookie
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_ONCE: Final = frozenset({b"host", b"authorization", b"origin", b"sec-fetch-site", b"content-type"})
+_ONCE: Final = frozenset(
+    {
+        *(b"host", b"authorization", b"origin", b"sec-fetch-site", b"content-type"),
+        *(b"idempotency-key", b"if-match", b"if-none-match", b"last-event-id"),
+    }
+)
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
 
 

@@ -140,6 +140,8 @@ async def test_what_is_no_http_is_refused_in_our_form(
         "host: localhost\r\nhost: evil.example\r\n",
         "host: localhost\r\nauthorization: Bearer x\r\n",
         "host: localhost\r\norigin: https://evil.example\r\norigin: http://localhost\r\n",
+        "host: localhost\r\nidempotency-key: a\r\nidempotency-key: b\r\n",
+        'host: localhost\r\nif-match: "1"\r\nif-match: "2"\r\n',
     ],
 )
 async def test_what_may_be_said_once_is_not_said_twice(web: Web, twice: str) -> None:
