@@ -155,6 +155,7 @@ OPERATIONS = (
         priority="work",
         cli="say",
         arguments=("text",),
+        errors=("not_found",),
     ),
     INTAKE.operation(
         "say",

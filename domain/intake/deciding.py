@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from contracts.codec import instant
-from contracts.errors import OverloadedError
+from contracts.errors import NotFoundError, OverloadedError
 from contracts.intake import (
     IntakeLimits,
     IntakePace,
@@ -107,7 +107,8 @@ def judge(book: Book, saying: Saying, known: Known, now: int) -> tuple[Verdict, 
 
 
 def heard(view: View, now: int, book: Book, saying: Saying, *, known: Known, timers: Timers) -> Changes:
-    """Do it; raises OverloadedError where somebody says more than can be kept."""
+    """Do it; raises NotFoundError for a retired agent, OverloadedError for more than can be kept."""
+    _refuse_retired(view, saying)
     _refuse_flood(known, now)
     verdict, _ = judge(book, saying, known, now)
     row = _row(view, now, saying, verdict)
@@ -169,6 +170,13 @@ def _full(known: Known, now: int) -> str:
 def _refuse_flood(known: Known, now: int) -> None:
     if _within(known.pace.said_at, now, MINUTE_US):
         raise OverloadedError(f"{known.limits.said_per_minute} messages of this sender within a minute")
+
+
+def _refuse_retired(view: View, saying: Saying) -> None:
+    """Refuse an agent that is retired: its token and its key may live on, but they make no tasks."""
+    agent = view.agents.get(saying.name.lower()) if saying.sort == "agent" else None
+    if agent is not None and not agent.active:
+        raise NotFoundError(f"there is no active agent {agent.name}")
 
 
 def _within(at: int | None, now: int, span_us: int) -> bool:

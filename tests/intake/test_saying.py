@@ -42,6 +42,15 @@ async def test_what_an_agent_says_becomes_a_draft_that_names_its_rule(world: Wor
     assert (await world.lease(1)).agent == "bob"
 
 
+async def test_a_retired_agent_makes_nothing_at_any_door(world: World, talk: Talk) -> None:
+    await world.agent("bob")
+    await world.operator("agent.retire", name="bob", reason="gone")
+    assert (await talk.says("bob", BUG))["code"] == "not_found"
+    with pytest.raises(Refused, match="no active agent bob"):
+        await world.asks("bob", "agent.say", text=BUG)
+    assert not world.rows("SELECT 1 FROM tasks")
+
+
 async def test_an_operator_who_asks_for_a_task_gets_one_that_starts(world: World) -> None:
     await world.agent("bob")
     became = await world.operator("intake.say", text="Track this: renew the contract")
