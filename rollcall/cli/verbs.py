@@ -21,6 +21,7 @@ from rollcall.shell import sessions
 _NOUNS: Final = {
     "agent": "Agents: who they are, how they are.",
     "assignment": "Assignments: who promised what.",
+    "attention": "Attention: who needs somebody, and why.",
     "credential": "Credentials: who is let in on the bus.",
     "audit": "The audit: what was changed, by whom and why.",
     "comment": "Comments: what was said about tasks.",
@@ -39,6 +40,7 @@ _NOUNS: Final = {
     "token": "Tokens: who is let in over HTTP.",
     "task": "Tasks: what is to be done, and who does it.",
     "team": "Teams: who is expected, and who is there.",
+    "webhook": "Webhooks: pings over HTTP, and the keys that sign them.",
 }
 
 

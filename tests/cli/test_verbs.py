@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from contracts.operations import ALL
+from rollcall.cli import verbs
 from rollcall.cli.spans import minutes_until
 from tests.cli.conftest import Bus, Command
 
@@ -208,6 +210,12 @@ async def test_every_option_and_argument_has_help(rollcall: Command) -> None:
             drawn = parameter.name in {"tasks", "prefix", "digest", "public_key"}
             hidden = drawn or getattr(parameter, "hidden", False)
             assert hidden or getattr(parameter, "help", None), f"{operation.name}: {parameter.name}"
+
+
+def test_every_noun_says_what_it_is_about() -> None:
+    groups = [found for name in verbs.of_operators() if isinstance(found := verbs.find(name), click.Group)]
+    assert groups
+    assert [group.name for group in groups if not group.help] == []
 
 
 async def test_an_option_that_means_two_things_is_explained_as_each(rollcall: Command) -> None:
