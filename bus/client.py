@@ -194,6 +194,15 @@ class SafeClient(Client):
         if force_flush:
             await asyncio.wait({flushed, flusher}, return_when=asyncio.FIRST_COMPLETED)
 
+    async def _process_connect_init(self) -> None:
+        """Close what the server has refused, which nats-py leaves open when it tries the next one."""
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            if self._transport is not None:
+                self._transport.close()
+            raise
+
     async def _process_err(self, err_msg: str) -> None:
         """Reconnect, with fresh credentials, where nats-py would close for good."""
         error = ne.Error(err_msg.strip())

@@ -127,7 +127,7 @@ async def test_completion_scripts(rollcall: Command, shell: str) -> None:
 
 COMPLETIONS = {
     "rollcall a": {"ack", "advance", "agent", "assignment", "attention", "audit"},
-    "rollcall task a": {"add", "assign", "assignments"},
+    "rollcall task a": {"ack", "add", "answer", "assign", "assignments"},
     "rollcall wait 5 h": {"human"},
     "rollcall run p": {"pinger"},
 }

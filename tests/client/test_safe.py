@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,38 @@ async def test_a_cancelled_publish_is_cancelled(kind: Kind) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+@each
+async def test_what_was_refused_is_closed(kind: Kind) -> None:
+    """Whoever comes back and is let in no more knocks again and again, and leaves nothing behind."""
+    ended = 0
+    closed = asyncio.Event()
+    knocks = count(1)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal ended
+        number = next(knocks)
+        writer.write(INFO)
+        with suppress(ConnectionError):
+            while read := await reader.readline():
+                if number > 1 and read.startswith(b"CONNECT"):
+                    writer.write(b"-ERR 'Authorization Violation'\r\n")
+                if number == 1 and read.startswith(b"PING"):
+                    writer.write(b"PONG\r\n")
+                    break
+        if number > 1:
+            ended += 1
+            closed.set()
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    client = kind()
+    url = f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    await client.connect(url, reconnect_time_wait=0.01, max_reconnect_attempts=-1, error_cb=quiet)
+    async with asyncio.timeout(10):
+        while ended < 3:
+            closed.clear()
+            await closed.wait()
+    await client.close()
+    listening.close()
