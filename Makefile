@@ -36,7 +36,7 @@ down: $(READY) ## Stop them
 # Half as many again as there are cores: tests wait for each other's processes more than they compute.
 WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 # What runs whole processes, or what others cover: to measure it takes time and tells nothing.
-UNMEASURED := tests/system tests/howto tests/dashboard tests/gateway/test_explored.py
+UNMEASURED := tests/system tests/howto tests/dashboard tests/gateway/test_explored.py tests/gateway/test_states.py
 test: $(READY) $(JS) $(PARSER) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n $(WORKERS) $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
@@ -64,7 +64,7 @@ mutants: $(READY) ## Plant each fault in turn, until the simulator finds it
 	@$(BIN)/python -m tests.simulation --mutants
 
 explore: $(READY) ## Send what the description of HTTP allows, 1 000 examples of each operation
-	@EXPLORED=1000 $(BIN)/pytest -q -n 2 tests/gateway/test_explored.py
+	@EXPLORED=1000 $(BIN)/pytest -q -n 2 tests/gateway/test_explored.py tests/gateway/test_states.py
 
 check: $(READY) ## All that a change must pass
 	@$(MAKE) --no-print-directory -j2 lint types imports verify

@@ -103,7 +103,7 @@ def _operation(
     rest = {name: kind for name, kind in properties.items() if name not in in_path}
     by_query = route.method in {"GET", "DELETE"}
     entry: Schema = {
-        "operationId": operation.name if not place else f"{operation.name}.{route.method.lower()}.{place}",
+        "operationId": _identity(operation, route, place),
         "summary": operation.summary,
         "description": _description(operation),
         "tags": [operation.name.split(".")[0]],
@@ -126,6 +126,10 @@ def _operation(
             body["properties"] = {"task_id": {"type": "integer", "minimum": 1}, **rest}
         entry["requestBody"] = {"required": bool(required), "content": {"application/json": {"schema": body}}}
     return entry
+
+
+def _identity(operation: Operation, route: Route, place: int) -> str:
+    return operation.name if not place else f"{operation.name}.{route.method.lower()}.{place}"
 
 
 def _tag(operation: Operation) -> bool:
@@ -171,12 +175,27 @@ def _responses(operation: Operation, route: Route, named: dict[type, Schema]) ->
         "description": "Done." if not operation.query else "The answer.",
         "content": {"application/json": {"schema": named[operation.result]}},
     }
+    if route.location:
+        done["links"] = _links(route)
     if version_in(operation.result):
         told: Schema = {"description": "The version of what is shown.", "schema": {"type": "string"}}
         done["headers"] = {"ETag": told}
     repeated = () if operation.query else ("idempotency_mismatch",)
     required = ("version_required",) if route.method == "PUT" and is_edit(operation) else ()
     return {str(route.status): done, **_refusals((*operation.errors, *repeated, *required))}
+
+
+def _links(route: Route) -> Schema:
+    """Return what can be asked next of what was made: all routes at and below its place."""
+    named = {f"path.{name}": f"$response.body#/{name}" for name in _IN_PATH.findall(route.location)}
+    found: Schema = {}
+    for operation in ALL:
+        for place, other in enumerate(operation.routes):
+            below = other.path == route.location or other.path.startswith(f"{route.location}/")
+            if below and len(_IN_PATH.findall(other.path)) == len(named):
+                name = _identity(operation, other, place)
+                found[name] = {"operationId": name, "parameters": named}
+    return found
 
 
 def _refusals(own: tuple[str, ...]) -> Schema:
