@@ -179,8 +179,11 @@ def _number(value: Any) -> int:
 
 def _take_key(request: AnyRequest, given: reading.Given) -> str:
     """Return under which id the command is sent; the header and the body may not name two."""
-    key = request.headers.get("idempotency-key", "").strip().strip('"')
+    header = request.headers.get("idempotency-key")
+    key = "" if header is None else header.strip().strip('"')
     said = given.get("command_id")
+    if header is not None and not key:
+        raise InvalidError("no id", fields={"Idempotency-Key": "is empty"})
     if key and said is not None and str(said) != key:
         raise InvalidError("two ids", fields={"command_id": "the Idempotency-Key names another"})
     if key:
