@@ -64,7 +64,7 @@ mutants: $(READY) ## Plant each fault in turn, until the simulator finds it
 	@$(BIN)/python -m tests.simulation --mutants
 
 explore: $(READY) ## Send what the description of HTTP allows, 1 000 examples of each operation
-	@EXPLORED=1000 $(BIN)/pytest -q -n 2 tests/gateway/test_explored.py tests/gateway/test_states.py
+	@EXPLORED=1000 $(BIN)/pytest -q -s tests/gateway/test_explored.py tests/gateway/test_states.py
 
 check: $(READY) ## All that a change must pass
 	@$(MAKE) --no-print-directory -j2 lint types imports verify

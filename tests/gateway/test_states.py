@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import FlakyStrategyDefinition
 
 from contracts import tokens
-from services.gateway import Listening
-from tests.gateway.test_explored import EXAMPLES, NOT_OURS, SCHEMA
+from services.gateway import Listening, asking
+from tests.gateway.test_explored import EXAMPLES, NOT_OURS, PATIENCE_S, SCHEMA
 from tests.gateway.web import FIXED, open_web
 
 EACH = 10  # lives under one seed
@@ -34,7 +34,8 @@ def live(url: str, found: Found) -> None:
 
     class Lives(SCHEMA.exclude(path_regex="/events$").as_state_machine()):  # type: ignore[misc]  # made there
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"base_url": url, "headers": {"authorization": f"Bearer {FIXED}"}}
+            headers = {"authorization": f"Bearer {FIXED}"}
+            return {"base_url": url, "headers": headers, "timeout": PATIENCE_S}
 
         def validate_response(self, response: Any, case: Any, *_: Any, **__: Any) -> None:
             if response.status_code < 300:
@@ -67,7 +68,8 @@ def live(url: str, found: Found) -> None:
 
 
 @pytest.mark.timeout(7_200)  # so long with a thousand lives
-async def test_every_life_is_as_described(tmp_path: Path) -> None:
+async def test_every_life_is_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ANSWER_S", PATIENCE_S)
     listening = Listening(fixed=tokens.digest(FIXED), per_minute=1_000_000)
     found = Found()
     async with open_web(tmp_path, listening) as web:
