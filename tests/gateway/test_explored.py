@@ -65,4 +65,5 @@ async def test_nothing_is_found(tmp_path: Path, role: str, monkeypatch: pytest.M
                 await anyio.to_thread.run_sync(explore, operation, web.url, token)
             except BaseExceptionGroup as error:
                 wrong[operation.label] = str(error)
+                print(wrong[operation.label], flush=True)
     assert not wrong, "\n\n".join(wrong.values())
