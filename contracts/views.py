@@ -1,9 +1,11 @@
 """What operations answer with: records as readers see them, with times as RFC 3339."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from contracts.codec import instant
@@ -292,14 +294,23 @@ def view(record: Struct, kind: type[V], **more: object) -> V:
 
     `more` are the fields that the record does not have.
     """
-    fields = {
-        field.name: _shown(field.name, getattr(record, field.name))
-        for field in msgspec.structs.fields(kind)
-        if field.name not in more
-    }
+    take, names, timed = _fields(kind, tuple(more))
+    fields: dict[str, Any] = dict(zip(names, take(record), strict=False))  # its last is no field
+    for name in timed:
+        if isinstance(at := fields[name], int):
+            fields[name] = instant(at)
     return kind(**fields, **more)
 
 
-def _shown(name: str, value: object) -> object:
-    timed = name.endswith(("_at", "_by", "_until", "_since")) or name == "at"
-    return instant(value) if timed and isinstance(value, int) else value
+@cache
+def _fields(
+    kind: type[Struct], given: tuple[str, ...]
+) -> tuple[Callable[[Struct], Sequence[Any]], tuple[str, ...], tuple[str, ...]]:
+    """Return what takes a record's values, their names, and those that may be instants.
+
+    A page shows many records: to find this out for each would take longer than all the rest.
+    """
+    names = tuple(name for name in kind.__struct_fields__ if name not in given)
+    ends = ("_at", "_by", "_until", "_since")
+    take = attrgetter(*names, "__class__")  # one more than is wanted: of a single name it makes no tuple
+    return take, names, tuple(name for name in names if name.endswith(ends) or name == "at")

@@ -78,6 +78,7 @@ class Batch:
 
     def read(self, units: Sequence[Unit]) -> Course[list[Outcome]]:
         """Do units that only read."""
+        self._set.alone = all(unit.needs.alone for unit in units)
         self._set.hosts = any(unit.needs.hosts for unit in units)
         yield from self._load(units)
         outcomes: list[Outcome] = []

@@ -7,7 +7,7 @@ finished.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -16,11 +16,11 @@ import aiosqlite
 import anyio
 
 from contracts.work import StoreFaultError
-from store.driver import commit_together
 from store.statements import Course
 
 T = TypeVar("T")
 Setup = Callable[[sqlite3.Connection], None]
+Together = Callable[[Sequence[Callable[[], Course[Any]]], sqlite3.Connection], list[Any]]
 
 BUSY_S = 5.0
 STATEMENTS_KEPT = 256
@@ -107,11 +107,12 @@ class _Job:
 
 
 class Owner:
-    """Owns the writing connection: transactions that come while one runs share the next commit."""
+    """Owns a connection: transactions that come while one runs share the next one and its hop."""
 
-    def __init__(self, link: Link) -> None:
-        """Start with nothing to do."""
+    def __init__(self, link: Link, together: Together) -> None:
+        """Start with nothing to do; `together` runs what shares a transaction."""
         self._link = link
+        self._together = together
         self._jobs: list[_Job] = []
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -136,7 +137,7 @@ class Owner:
         while self._jobs:
             jobs = self._take()
             try:
-                outcomes = await self._link.call(partial(commit_together, [job.course for job in jobs]))
+                outcomes = await self._link.call(partial(self._together, [job.course for job in jobs]))
             except BaseException as error:
                 for job in jobs:
                     job.resolve(_told(error))

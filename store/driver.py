@@ -49,6 +49,22 @@ def commit_together(
     return outcomes
 
 
+def look_together(courses: Sequence[Callable[[], Course[Any]]], connection: sqlite3.Connection) -> list[Any]:
+    """Run courses that only read, on one state of the file; return what each returned or raised."""
+    outcomes: list[Any] = []
+    _execute(connection, "BEGIN DEFERRED")  # this connection cannot write, so nothing is ever upgraded
+    try:
+        for course in courses:
+            try:
+                outcomes.append(drive(connection, course()))
+            except Exception as error:  # noqa: BLE001 - a mistake of one caller is not its neighbours'
+                outcomes.append(error)
+        return outcomes
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def look_once(course: Callable[[], Course[T]], connection: sqlite3.Connection) -> T:
     """Run a course that only reads, on one state of the file."""
     _execute(connection, "BEGIN DEFERRED")  # this connection cannot write, so nothing is ever upgraded

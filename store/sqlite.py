@@ -1,7 +1,6 @@
 """The SQLite engine of `Ledger`: one writing connection with one owner, one that only reads."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from contracts.records import Alarm, Doubt, Hold
 from contracts.work import Claim, Committed, Failed, Post, Stamp, StoreFaultError, Unit
 from store import alarms, batch, doubts, upkeep
 from store.connection import Link, Owner
-from store.driver import look_once
+from store.driver import commit_together, look_together
 from store.sql import queries
 from store.statements import Course, Fetch, bound
 from store.view import Rng
@@ -30,7 +29,8 @@ class SqliteStore:
         self.path = path
         self._writing = writing
         self._reading = reading
-        self._owner = Owner(writing)
+        self._owner = Owner(writing, commit_together)
+        self._looks = Owner(reading, look_together)
         self._rng = rng
         self._queries = queries("sqlite")
 
@@ -165,6 +165,7 @@ class SqliteStore:
         """Finish what was handed over, and close; also when the caller is being cancelled."""
         with anyio.CancelScope(shield=True):
             await self._owner.close()
+            await self._looks.close()
             await self._reading.close()
             await self._writing.close()  # last: whoever closes last folds the log into the file
 
@@ -187,4 +188,4 @@ class SqliteStore:
         return await self._owner.transact(course, rows)
 
     async def _look(self, course: Callable[[], Course[T]]) -> T:
-        return await self._reading.call(partial(look_once, course))
+        return await self._looks.transact(course)

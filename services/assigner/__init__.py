@@ -199,7 +199,9 @@ def _show(request: Request) -> Unit:
             reminders=tuple(view_of(row, ReminderView) for row in view.rows[to_come]),
         )
 
-    return request.read(Needs(tasks=(task,), lookups=(*parts, pings, phases, todos, to_come)), answer)
+    return request.read(
+        Needs(tasks=(task,), alone=True, lookups=(*parts, pings, phases, todos, to_come)), answer
+    )
 
 
 def _history(request: Request) -> Unit:

@@ -82,9 +82,9 @@ def built(operation: Operation, given: Given) -> Struct:
                 found[name] = readers[name](value)
             except msgspec.ValidationError as error:
                 wrong[name] = _told(error)
-    for field in msgspec.structs.fields(operation.params):
-        if field.required and field.encode_name not in given:
-            wrong[field.encode_name] = "is required"
+    for name in _required(operation.params):
+        if name not in given:
+            wrong[name] = "is required"
     if wrong:
         raise InvalidError(_detail(wrong), fields=wrong)
     return operation.params(**found)
@@ -141,6 +141,11 @@ def _told(error: msgspec.ValidationError) -> str:
 
 def _detail(wrong: Mapping[str, str]) -> str:
     return "; ".join(f"{name[:80]}: {why}" for name, why in list(wrong.items())[:8])
+
+
+@cache
+def _required(params: type[Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(params) if field.required)
 
 
 @cache

@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from contracts.work import Changes, Committed, Failed, Needs, StoreFaultError, View
-from store.connection import Owner, ThreadLink
-from store.driver import commit_together, judged
+from store.connection import Owner, ThreadLink, Together
+from store.driver import commit_together, judged, look_together
 from store.errors import StatementError
 from store.open import open_store
 from store.sqlite import SqliteStore
@@ -233,7 +233,7 @@ async def test_what_runs_when_the_loop_ends_is_told(store: SqliteStore) -> None:
             await held.wait()
             return work
 
-    owner = Owner(Stuck())  # type: ignore[arg-type]
+    owner = Owner(Stuck(), commit_together)  # type: ignore[arg-type]
     calls = [asyncio.create_task(owner.transact(_nothing, rows)) for rows in (400, 400)]
     await asyncio.sleep(0)
     assert owner._task is not None
@@ -257,12 +257,13 @@ async def test_small_transactions_share_a_commit_and_large_ones_do_not(store: Sq
             taken.append(len(courses))
             return [0] * len(courses)
 
-    owner = Owner(Counting())  # type: ignore[arg-type]
+    owner = Owner(Counting(), commit_together)  # type: ignore[arg-type]
     await asyncio.gather(*(owner.transact(_nothing, rows) for rows in (1, 1, 498, 1, 900, 900)))
     assert taken == [3, 1, 1, 1]
 
 
-def test_one_caller_s_mistake_is_not_its_neighbours() -> None:
+@pytest.mark.parametrize("together", [commit_together, look_together])
+def test_one_caller_s_mistake_is_not_its_neighbours(together: Together) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
 
         def good() -> Course[int]:
@@ -274,7 +275,7 @@ def test_one_caller_s_mistake_is_not_its_neighbours() -> None:
             yield from good()
             raise KeyError("bad")
 
-        outcomes = commit_together([good, bad, good], connection)
+        outcomes = together([good, bad, good], connection)
         assert outcomes[0] == outcomes[2] == 1
         assert isinstance(outcomes[1], KeyError)
         assert not connection.in_transaction
