@@ -13,6 +13,7 @@ from bench import (
     commands,
     crowd,
     escalations,
+    http,
     idle,
     lateness,
     page,
@@ -22,6 +23,7 @@ from bench import (
     ready,
     rivals,
     startup,
+    streams,
 )
 from bench.harness import Figure, of_part
 from rollcall import log
@@ -49,6 +51,8 @@ MEASURES: dict[str, Measure] = {
     "idle": idle.measure,
     "beats": beats.measure,
     "presence": presence.measure,
+    "http": http.measure,
+    "streams": streams.measure,
 }
 
 

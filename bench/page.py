@@ -111,7 +111,7 @@ Compare only figures of one table: absolute values differ from machine to machin
 ## How it is measured
 
 Each part alone: `python -m bench NAME…` (ping, ack, command, lateness, rivals, escalation, catchup, crowd,
-ready, startup, idle, beats, presence); the same figures for machines are in
+ready, startup, idle, beats, presence, http, streams); the same figures for machines are in
 [results/bench.json](results/bench.json).
 
 - **Fastest known way**: the same job in the same run with nothing around it, by turns with ours; of
@@ -157,6 +157,16 @@ ready, startup, idle, beats, presence); the same figures for machines are in
   had it, so it is low and harms nobody. Checked: every attempt heard once, two leases a task, one of them
   open, nothing left in the outbox; a run in which that fails gives no figure.
 - The bus is open (`--open`) in all of this: what it costs the server to compare rights is in no figure.
+- **GET over HTTP**: 32 connections from another process, each with one request under way. The limit is a
+  bare Litestar handler under uvicorn in the same process as ours, on the same file, with the same SQL over
+  aiosqlite (a task with its history in one hop) and the same answer from msgspec. It needs no token; ours
+  proves one, counts requests, and checks by which name and from which site it is asked. Neither has uvloop.
+- **POST acknowledge**: each agent says it once, by a token of its own that has to be looked up; gateway and
+  pinger in one process. Beside it the same answers asked on the bus (the command path). There is no goal:
+  HTTP goes the way of the bus and some of its own.
+- **change → heard**: all streams end in one other process; 20 times a second somebody remarks something on
+  a task; from the instant in the audit until the stream says it. **SIGTERM**: `rollcall up` as a user starts
+  it, from the signal to the end of its last stream and of its process; beside it the same without streams.
 - **Peers** such as Celery or Dramatiq are not measured here: they would be dependencies.
 
 ## Where the time goes

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
+from bench.seed import now_us
 from bench.stage import PATIENCE_S
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -19,9 +20,20 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 class Up(Struct, frozen=True):
     """A running `rollcall up`."""
 
-    pid: int
+    process: asyncio.subprocess.Process
     url: str
     ready_s: float  # from the start of the process to its word
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self.process.pid
+
+    async def gone(self) -> int:
+        """Wait until it has ended; return when, in microseconds."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.process.wait()
+        return now_us()
 
     @property
     def server_pid(self) -> int:
@@ -40,10 +52,11 @@ async def folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def up(state: Path) -> AsyncIterator[Up]:
+async def up(state: Path, *, token: str = "") -> AsyncIterator[Up]:
     """Start it and wait until it is ready; stop it as a user does."""
     loop = asyncio.get_running_loop()
     own = {name: value for name, value in os.environ.items() if not name.startswith("ROLLCALL_")}
+    ours = {"STATE_DIR": str(state), "HTTP__PORT": "0", "HTTP__TOKEN": token}
     started = loop.time()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -52,7 +65,7 @@ async def up(state: Path) -> AsyncIterator[Up]:
         "up",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=own | {"ROLLCALL_STATE_DIR": str(state), "ROLLCALL_HTTP__PORT": "0"},
+        env=own | {f"ROLLCALL_{name}": value for name, value in ours.items()},
     )
     try:
         assert process.stdout is not None  # noqa: S101 - for the type checkers
@@ -61,7 +74,7 @@ async def up(state: Path) -> AsyncIterator[Up]:
         if not line.startswith("ready:"):
             raise RuntimeError(f"rollcall up said {line!r}")
         url = (state / "nats.url").read_text("utf-8").strip()
-        yield Up(process.pid, url, loop.time() - started)
+        yield Up(process, url, loop.time() - started)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
