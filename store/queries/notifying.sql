@@ -30,8 +30,8 @@ WHERE e.ended_at IS NULL AND s.kind = 'notify' AND s.outcome = 'taken'
     AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.name_key = lower(s.target))
 UNION ALL
 SELECT CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable:' ELSE 'dead:' END || name,
-    CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable' ELSE 'dead' END, NULL, name, COALESCE(dead_why, '')
-FROM agents WHERE dead_at IS NOT NULL AND hidden_at IS NULL AND active
+    CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable' ELSE 'dead' END, NULL, name, COALESCE(dead_why, status_why)
+FROM agents WHERE status IN ('dead', 'dead_failed_revive') AND hidden_at IS NULL AND active
 UNION ALL
 SELECT 'brake:' || id, 'brake', NULL, scope, 'many fell silent at once: nobody is declared dead' FROM brakes WHERE ended_at IS NULL
 UNION ALL

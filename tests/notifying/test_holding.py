@@ -96,7 +96,8 @@ async def test_whoever_dies_and_who_cannot_be_revived(told: Open) -> None:
             ("alarm", None, "bus"),
         ),
         (
-            "UPDATE agents SET dead_at = 1, status = 'dead_failed_revive' WHERE name = 'bob'",
+            # whoever sends no beats is never dead by silence: only its daemon says so
+            "UPDATE agents SET process = 'failed', status = 'dead_failed_revive' WHERE name = 'bob'",
             ("unrecoverable", None, "bob"),
         ),
     ],
