@@ -52,7 +52,7 @@ def add(
         capabilities=tuple(dict.fromkeys(params.capabilities)),
         capacity=(MAIN_CAPACITY if main else 1) if capacity is None else capacity,
         timeout_us=usual_us if minutes is None else minutes * timers.minute_us,
-        beats=params.beats,
+        beats=params.beats or ("none" if params.endpoint_url else "required"),
         assignable_by=() if isinstance(params, AgentSpec) else params.assignable_by,
         endpoint_url=params.endpoint_url,
         created_at=now,

@@ -34,7 +34,7 @@ class AddParams(Params, frozen=True, kw_only=True):
     capabilities: Capabilities = ()
     capacity: Capacity | None = None
     timeout_minutes: Minutes | None = None
-    beats: Beats = "required"
+    beats: Beats | None = None  # none for who is told at an address, else required
     assignable_by: Givers = ()
     endpoint_url: EndpointUrl | None = None
 

@@ -55,8 +55,14 @@ def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> N
         if note:
             click.echo(note, err=True)
         click.echo(f"next: {after(operation.name, msgspec.to_builtins(params), result)}", err=True)
-    elif operation.name == "agent.add" and getattr(params, "beats", None) == "required":
+    elif operation.name == "agent.add" and _must_join(params):
         hint = "it gets no work before it has joined; one that sends no heartbeats: --beats none"
         click.echo(f"note: {hint}", err=True)
     elif result.get("next") is not None:
         click.echo(f"more: the same with --after {result['next']}", err=True)
+
+
+def _must_join(params: Struct) -> bool:
+    """Return whether an agent that was just added is given nothing before it is heard."""
+    said = msgspec.to_builtins(params)
+    return said.get("beats") != "none" and not said.get("endpoint_url")

@@ -16,7 +16,7 @@ HELP: Final = {
     "assignment": "The number of the assignment, as the ping says it.",
     "at": "When, such as 2026-01-31T12:00:00Z or 14:00.",
     "attempt": "The attempt of the ping that this answers.",
-    "beats": "Whether it sends heartbeats.",
+    "beats": "Whether it sends heartbeats; unless said, who has an address sends none, others do.",
     "channel": "Where it is said: a word, such as general.",
     "capability": "A word that the receiver has to have among its capabilities.",
     "capabilities": "What it can do, or what the task needs: words with commas, or the option again.",

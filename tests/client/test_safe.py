@@ -156,7 +156,8 @@ async def test_what_was_refused_is_closed(kind: Kind) -> None:
     listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
     client = kind()
     url = f"nats://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    await client.connect(url, reconnect_time_wait=0.01, max_reconnect_attempts=-1, error_cb=quiet)
+    options: dict[str, Any] = {"reconnect_time_wait": 0.01, "max_reconnect_attempts": -1, "error_cb": quiet}
+    await client.connect(url, **options)
     async with asyncio.timeout(10):
         while ended < 3:
             closed.clear()

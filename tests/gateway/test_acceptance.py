@@ -117,7 +117,6 @@ async def told(web: Web, admin: httpx.AsyncClient, ear: Receiver) -> dict[str, A
             "agent_type": "sub_agent",
             "endpoint_url": ear.url,
             "timeout_minutes": 30,
-            "beats": "none",
         },
     )
     assert made.status_code == 201
