@@ -200,7 +200,7 @@ class SafeClient(Client):
             await super()._process_connect_init()
         except BaseException:
             if self._transport is not None:
-                self._transport.close()
+                self._transport.close()  # type: ignore[no-untyped-call]
             raise
 
     async def _process_err(self, err_msg: str) -> None:
