@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import secrets
 import stat
 import subprocess
@@ -35,8 +37,9 @@ def commands(pid: int) -> str:
     return found
 
 
-def cli(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = environment(state, {}) | {"ROLLCALL_OPERATOR": "olga"}
+def cli(state: Path, *words: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    named = {name.replace("__", "."): value for name, value in settings.items()}
+    env = environment(state, {"nats.open": "false"} | named) | {"ROLLCALL_OPERATOR": "olga"}
     line = [sys.executable, "-m", "rollcall", *words]
     return subprocess.run(line, cwd=state, env=env, check=False, capture_output=True, text=True)
 
@@ -97,6 +100,47 @@ async def test_no_secret_is_where_it_does_not_belong(tmp_path: Path) -> None:
         assert holding(tmp_path, secret.encode()) == []
     wrong = open_to_others(tmp_path)
     assert wrong == []
+
+
+async def test_keys_stand_where_they_are_used_and_nowhere_else(tmp_path: Path) -> None:
+    """The key of an agent's credentials is in its file alone, that of its webhook in the store alone."""
+    configured = f"canary-{secrets.token_hex(16)}"
+    whole, told = base64.b64encode(secrets.token_bytes(32)).decode(), secrets.token_hex(16)
+    settings = {"http.token": configured, "log.level": "debug", "nats.open": "false"}
+    addresses = {"watch.deadman_url": f"http://127.0.0.1:1/{told}"}
+    async with up(tmp_path, settings | addresses) as program:
+        url = await address(program)
+        made = await anyio.to_thread.run_sync(cli, tmp_path, "agent", "add", "ann")
+        assert made.returncode == 0, made.stderr
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as admin:
+            admin.headers["authorization"] = f"Bearer {configured}"
+            answers = [
+                await admin.post("/agents/ann/webhook-key", json={"key": f"whsec_{whole}"}),
+                await admin.post("/agents/ann/webhook-key", json={"key": f"whsec_{whole}", "keep_hours": -1}),
+                await admin.post("/agents/bob/webhook-key", json={"key": f"whsec_{whole}"}),
+                await admin.get("/agents/ann"),
+                await admin.get("/audit?limit=500"),
+            ]
+        assert [answer.status_code for answer in answers] == [200, 422, 404, 200, 200]
+        ps = await anyio.to_thread.run_sync(commands, program.process.pid)
+        await crash(program)
+    file = tmp_path / "creds/ann.creds"
+    (seed,) = re.findall(r"^SU[A-Z0-9]{50,}$", file.read_text("utf-8"), re.MULTILINE)
+    said = ps + made.stdout + made.stderr + "".join([*program.said, *(answer.text for answer in answers)])
+    assert [secret for secret in (seed, whole, told) if secret in said] == []
+    assert holding(tmp_path, seed.encode()) == [str(file)]
+    assert {Path(name).name.partition("-")[0] for name in holding(tmp_path, whole.encode())} <= {
+        "rollcall.db"
+    }
+    assert holding(tmp_path, told.encode()) == []
+
+
+@pytest.mark.parametrize("words", ["config show", "status", "doctor"])
+def test_the_password_in_an_address_is_not_shown(tmp_path: Path, words: str) -> None:
+    password = secrets.token_hex(16)
+    told = cli(tmp_path, *words.split(), nats__url=f"nats://olga:{password}@127.0.0.1:1")
+    assert "127.0.0.1:1" in told.stdout + told.stderr
+    assert password not in told.stdout + told.stderr
 
 
 async def crash(program: Program) -> None:
