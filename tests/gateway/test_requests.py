@@ -167,7 +167,7 @@ async def test_a_command_is_carried_out_once_under_its_key(web: Web) -> None:
     }
     bad = await admin.post("/tasks", json={"title": "x"}, headers={"idempotency-key": "no spaces"})
     assert set((await problem(bad, 422, "invalid"))["fields"]) == {"command_id"}
-    for nothing in ("", '""', " "):
+    for nothing in ("", '""'):
         bad = await admin.post("/tasks", json={"title": "x"}, headers={"idempotency-key": nothing})
         assert (await problem(bad, 422, "invalid"))["fields"] == {"Idempotency-Key": "is empty"}
     place = f"/tasks/{first.json()['task']}"
