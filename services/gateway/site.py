@@ -44,11 +44,6 @@ class Site:
         """Read them."""
         self._pages: Mapping[str, Page] = dict(_read(files("services.gateway") / "dashboard", ""))
 
-    @property
-    def bytes_packed(self) -> int:
-        """How much a browser that has nothing yet is sent."""
-        return sum(len(page.packed) for page in self._pages.values())
-
     def find(self, method: str, path: str) -> Page | None:
         """Return what is asked for, if it is the dashboard's."""
         if method not in ("GET", "HEAD"):

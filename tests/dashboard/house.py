@@ -104,7 +104,9 @@ async def populate(house: House) -> None:
     await _machine(house)
     await _agents(house)
     await _work(house)
+    await _plan(house)
     _age(house)
+    _escalate(house, time.time_ns() // 1000)
 
 
 async def _agents(house: House) -> None:
@@ -190,6 +192,52 @@ async def _work(house: House) -> None:
         known = {one["name"]: one["version"] for one in (await house.ask("GET", "/policies"))["items"]}
         said = {"steps": steps, "expected_version": known.get(name, 0)}
         await house.ask("PUT", f"/policies/{name}", said)
+
+
+async def _plan(house: House) -> None:
+    """Give a task phases, todos and a reminder."""
+    (task,) = house.sql("SELECT id FROM tasks WHERE title LIKE 'Which licence%'")[0]
+    path = f"/tasks/{task}"
+    for name in ("Choose the icons", "Vendor them"):
+        await house.ask("POST", f"{path}/phases", {"name": name})
+    (first, second) = [one["id"] for one in (await house.ask("GET", f"{path}/phases"))["items"]]
+    await house.ask("PATCH", f"{path}/phases/{first}", {"status": "done"})
+    await house.ask("PATCH", f"{path}/phases/{second}", {"status": "in_progress"})
+    todos = (
+        {"text": "A licence that allows it", "phase": second, "required": True},
+        {"text": "A line of attribution", "phase": second},
+        {"text": "Tell the designers"},
+    )
+    for todo in todos:
+        await house.ask("POST", f"{path}/todos", todo)
+    number = (await house.ask("GET", f"{path}/todos"))["items"][0]["id"]
+    await house.ask("PATCH", f"{path}/todos/{number}", {"done": True})
+    await house.ask("POST", "/reminders", {"text": "Ask how far it is", "task": task, "in_minutes": 90})
+
+
+def _escalate(house: House, now: int) -> None:
+    """Let one be at its third step: the first was taken, the second found nobody."""
+    row, task, round_ = house.sql(
+        f"SELECT id, task_id, round FROM {lease('Migrate the audit table without a lock')}"
+    )[0]
+    steps = [{"kind": "retry"}, {"kind": "peer", "capability": "backend"}, {"kind": "main"}]
+    house.sql(
+        "INSERT INTO escalations (task_id, round, policy, steps, position, taken, started_at, version)"
+        " VALUES (?, ?, 'on-call', ?, 2, 1, ?, 1)",
+        *(task, round_, json.dumps(steps), now - 64 * MINUTE),
+    )
+    number = house.sql("SELECT max(id) FROM escalations")[0][0]
+    house.change(f"assignments WHERE id = {row}", escalation_id=number)
+    told = (
+        (1, "retry", "taken", "night-owl", "no ack within 30 min", 64),
+        (2, "peer", "skipped", None, "nobody eligible: builder-1 is full, builder-2 is full", 34),
+    )
+    for step, kind, outcome, target, reason, minutes in told:
+        house.sql(
+            "INSERT INTO escalation_steps (assignment_id, step, kind, outcome, target, reason, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(row, step, kind, outcome, target, reason, now - minutes * MINUTE),
+        )
 
 
 def _age(house: House) -> None:

@@ -178,6 +178,12 @@ async def test_what_a_second_operator_does_is_seen_at_once(eyes: Eyes, house: Ho
     await first.get_by_label("Agent").select_option("reviewer")
     await first.get_by_role("dialog").get_by_role("button", name="Reassign").click()
     await expect(second.locator(".meta")).to_contain_text("reviewer")
+    await first.get_by_label("New todo").fill("Look at it twice")
+    await first.get_by_role("button", name="Add todo").click()
+    await second.get_by_label("Look at it twice").click()
+    await expect(first.get_by_label("Look at it twice")).to_be_checked()
+    await at(first, house, "/escalations")
+    await expect(first.locator(".chain li").nth(1)).to_contain_text("skipped · nobody eligible")
 
 
 async def test_who_may_only_look_has_no_buttons_that_change(eyes: Eyes, house: House) -> None:
