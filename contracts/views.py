@@ -51,6 +51,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     hidden_at: datetime | None
     retired_at: datetime | None
     machine: str | None
+    kept_by: str | None  # the only machine whose daemon may speak for its process; "": none
     process: str | None
     process_at: datetime | None
     process_why: str | None

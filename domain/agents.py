@@ -54,6 +54,7 @@ def add(
         timeout_us=usual_us if minutes is None else minutes * timers.minute_us,
         beats=params.beats or ("none" if params.endpoint_url else "required"),
         assignable_by=() if isinstance(params, AgentSpec) else params.assignable_by,
+        kept_by=None if isinstance(params, AgentSpec) else params.kept_by,
         endpoint_url=params.endpoint_url,
         created_at=now,
         status_since=now,
@@ -82,7 +83,7 @@ def set_agent(
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause or params.command_id)
     agent = draft.agent(params.name)
     check(params.expected_version, agent.version)
-    names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by")
+    names = ("capabilities", "capacity", "beats", "active", "quarantined", "assignable_by", "kept_by")
     changes: dict[str, Any] = {name: value for name in names if (value := getattr(params, name)) is not UNSET}
     if not isinstance(params.timeout_minutes, UnsetType):
         changes["timeout_us"] = params.timeout_minutes * timers.minute_us

@@ -27,6 +27,24 @@ def own_beats(agent: Agent) -> bool:
     return agent.beat_at is not None and agent.joined_at is not None and agent.beat_at >= agent.joined_at
 
 
+def _is_there(agent: Agent) -> bool:
+    """Tell whether the agent itself is heard now: whoever was not there before cannot say otherwise."""
+    return own_beats(agent) and agent.left_at is None and agent.suspect_at is None and agent.dead_at is None
+
+
+def _another_speaks(draft: Draft, machine: Machine, agent: Agent, *, named: bool) -> str | None:
+    """Return who speaks for the agent rather than this machine, or None; `named`: it knows the session."""
+    if agent.kept_by is not None and agent.kept_by.lower() != machine.name.lower():
+        return f"{agent.name} is kept by {agent.kept_by or 'no machine'}"
+    if agent.machine is not None and agent.machine != machine.name:
+        other = draft.machine(agent.machine)
+        if other is not None and other.connected:
+            return f"{other.name} speaks for {agent.name}"
+    if agent.machine != machine.name and not named and _is_there(agent):
+        return f"{agent.name} is there by itself"
+    return None
+
+
 def refusal(draft: Draft, machine: Machine, facts: ProcessFacts) -> str | None:
     """Return why the daemon's word on this process is not taken, or None."""
     agent = draft.find_agent(facts.agent)
@@ -34,16 +52,13 @@ def refusal(draft: Draft, machine: Machine, facts: ProcessFacts) -> str | None:
         return f"there is no active agent {facts.agent}"
     if agent.name != facts.agent:
         return misspelt(facts.agent, agent.name)
-    if agent.machine is not None and agent.machine != machine.name:
-        other = draft.machine(agent.machine)
-        if other is not None and other.connected:
-            return f"{other.name} speaks for {agent.name}"
-    if facts.state not in ENDED:
-        return None
+    named = facts.session is not None and facts.session == agent.session
+    others = _another_speaks(draft, machine, agent, named=named)
+    if others is not None or facts.state not in ENDED:
+        return others
     same = facts.session in (None, agent.session)
     if agent.left_at is not None and same and facts.state != "stopped":
         return f"{agent.name} left on purpose: it is not revived"  # though a later life of it may crash
-    named = facts.session is not None and facts.session == agent.session
     foreign = agent.process is None or agent.machine != machine.name  # no process that this daemon told of
     if agent.left_at is None and agent.joined_at is not None and foreign and not named:
         return f"{agent.name} has joined by itself since"

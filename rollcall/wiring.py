@@ -156,7 +156,7 @@ def gateway(settings: Settings) -> Gateway:
         per_minute=http.per_minute,
         names=_listed(http.names),
         proxies=_listed(http.proxies),
-        greets=settings.operator or "",
+        greets=(settings.operator or "") if sys.stdout.isatty() else "",  # a journal has many readers
         fixed=tokens.digest(http.token) if http.token else "",
     )
     return Gateway(listening=listening, reads=reads, opened=partial(opened_at, settings))
@@ -169,9 +169,10 @@ def _listed(said: str) -> tuple[str, ...]:
 def opened_at(settings: Settings, address: str, link: str) -> None:
     """Say where the gateway listens, to people and to the command line."""
     settings.http_file.write_text(address, "utf-8")
-    sys.stdout.write(f"http: {address}\n")
-    if link:
-        sys.stdout.write(f"dashboard: {link} (works once, for 10 minutes; rollcall dashboard: another)\n")
+    said = (
+        f"{link} (works once, for 10 minutes; rollcall dashboard: another)" if link else "rollcall dashboard"
+    )
+    sys.stdout.write(f"http: {address}\ndashboard: {said}\n")
     sys.stdout.flush()
 
 

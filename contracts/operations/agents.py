@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from contracts.limits import Capabilities, Givers, Minutes, Name
+from contracts.limits import NAME_PATTERN, Capabilities, Givers, Minutes, Name
 from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.records import AgentKind, Beats
 from contracts.views import AgentView, AssignmentView
@@ -26,6 +26,12 @@ NewEndpointUrl = Annotated[
 ]
 
 
+KeptBy = Annotated[
+    str,
+    Meta(max_length=63, pattern=rf"^$|{NAME_PATTERN}", description='a machine\'s name, or "" for none'),
+]
+
+
 class AddParams(Params, frozen=True, kw_only=True):
     """A new agent; capacity and timeout follow its kind when they are absent."""
 
@@ -36,6 +42,7 @@ class AddParams(Params, frozen=True, kw_only=True):
     timeout_minutes: Minutes | None = None
     beats: Beats | None = None  # none for who is told at an address, else required
     assignable_by: Givers = ()
+    kept_by: KeptBy | None = None
     endpoint_url: EndpointUrl | None = None
 
 
@@ -82,6 +89,7 @@ class SetParams(Edit, frozen=True, kw_only=True):
     active: bool | UnsetType = UNSET
     quarantined: bool | UnsetType = UNSET
     assignable_by: Givers | UnsetType = UNSET
+    kept_by: KeptBy | UnsetType | None = UNSET
     endpoint_url: NewEndpointUrl | UnsetType = UNSET
 
 

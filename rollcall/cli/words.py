@@ -41,6 +41,7 @@ HELP: Final = {
     "incarnation": "The incarnation of the store that this answers.",
     "interval_s": "Seconds between its heartbeats.",
     "keep_hours": "For so many hours the old key signs too.",
+    "kept_by": 'The only machine whose daemon may speak for its process; "": none may.',
     "key": "Your own name for it; the same key is not made twice.",
     "kind": "main_agent takes over in the end; sub_agent is any other.",
     "limit": "How many at most.",

@@ -92,7 +92,10 @@ class Stage:
         """Start the bus and all services, and the recording."""
         await self.processes.start("up", (sys.executable, "-m", "rollcall", "up"), self.env)
         self.screen.say(await self.processes.until_says("up", "ready", START_S))
-        self.screen.say(await self.processes.until_says("up", "dashboard:", START_S))
+        await self.processes.until_says("up", "http:", START_S)
+        await self.processes.start("link", (sys.executable, "-m", "rollcall", "dashboard"), self.env)
+        link = (await self.processes.until_says("link", "link ", START_S)).split()[-1]
+        self.screen.say(f"dashboard: {link} (works once, for 10 minutes)")
         url = (self.folder / "state/nats.url").read_text("utf-8").strip()
         self.env["NATS_URL"] = url
         guest = Guest(self.folder / "state", url)

@@ -51,7 +51,8 @@ CREATE TABLE agents (
     stalled         BIGINT NOT NULL DEFAULT 0 CHECK (stalled >= 0),
     status          TEXT NOT NULL DEFAULT 'offline' CHECK (status IN ('dead_failed_revive', 'dead', 'restarting', 'offline', 'suspect', 'stalled', 'waiting', 'working', 'busy', 'ready')),
     asking          BIGINT NOT NULL DEFAULT 0 CHECK (asking >= 0),
-    assignable_by   TEXT NOT NULL DEFAULT '[]'
+    assignable_by   TEXT NOT NULL DEFAULT '[]',
+    kept_by         TEXT
 );
 
 CREATE INDEX agents_silent_at ON agents (silent_at, beat_interval_us) WHERE silent_at IS NOT NULL;

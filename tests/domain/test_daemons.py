@@ -306,3 +306,34 @@ def test_a_daemon_that_is_back_is_the_presence_of_its_agents_at_once(world: Worl
     assert a1(world).status == ("suspect" if minutes < 3 else "dead")
     world.machine_beat(facts())
     assert a1(world).status == "ready"
+
+
+def test_a_strange_machine_does_not_speak_for_who_is_there_by_itself(world: World) -> None:
+    """A word in a session that the agent never had would be a new life, and the next word its death."""
+    world.host("m1", "d1")
+    world.join("a1", "own")
+    world.beat("a1", "own")
+    for said in (facts(pid=8), facts("gone"), facts("failed"), facts("stopped")):
+        (refused,) = world.report(said).refused
+        assert refused.why == "a1 is there by itself"
+    assert (a1(world).status, a1(world).machine) == ("ready", None)
+    assert world.report(facts(session="own")).taken == 1  # whoever started it knows its session
+    assert a1(world).machine == "m1"
+
+
+def keep(world: World, keeper: str | None) -> None:
+    params = SetParams(name="a1", kept_by=keeper)
+    world.decide(agents.set_agent, world.now, params, actor="operator:ann", timers=world.timers)
+
+
+@pytest.mark.parametrize("keeper", ["m2", ""])
+def test_an_agent_that_an_operator_gave_to_a_machine_hears_no_other(world: World, keeper: str) -> None:
+    keep(world, keeper)
+    world.host("m1", "d1")
+    for state in ("running", "gone", "failed"):
+        (refused,) = world.report(facts(state)).refused
+        assert refused.why == f"a1 is kept by {keeper or 'no machine'}"
+    if keeper:
+        assert world.host("M2", "e1", facts()).refused == ()
+    keep(world, None)
+    assert a1(world).kept_by is None
