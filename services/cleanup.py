@@ -18,6 +18,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     notices_us: int = 7 * 24 * 3_600_000_000
     processes_us: int = 3_600_000_000
     holds_us: int = 30 * 24 * 3_600_000_000
+    doors_us: int = 30 * 24 * 3_600_000_000  # behind their end
 
 
 class Cleanup(Struct, frozen=True, kw_only=True):
@@ -53,6 +54,8 @@ class Cleanup(Struct, frozen=True, kw_only=True):
             "reminders": self.retention.notices_us,  # those that have ended
             "processes": self.retention.processes_us,
             "holds": self.retention.holds_us,
+            "tokens": self.retention.doors_us,
+            "credentials": self.retention.doors_us,
         }
         for table, keep_us in kept.items():
             while await context.ledger.forget(table, now - keep_us, PIECE_ROWS) == PIECE_ROWS:

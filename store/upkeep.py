@@ -20,7 +20,7 @@ from store.writer import Writer, posts_of
 
 FORGOTTEN: Final = frozenset(
     {"commands", "pings", "audit", "intake", "notices", "reminders", "processes", "holds", "deliveries"}
-    | {"notifications", "sends"}
+    | {"notifications", "sends", "tokens", "credentials"}
 )
 AGGREGATES: Final = {
     "assignments": "assignment",

@@ -18,3 +18,9 @@ SELECT {columns} FROM credentials WHERE ends_at <= :now AND expires_at > :now OR
 -- name: list_credentials -> CredentialRow
 -- All credentials, by name.
 SELECT {columns} FROM credentials ORDER BY name_key, holder, created_at;
+
+-- name: forget_credentials
+-- Keys that no server would let in any more, revoked or not.
+DELETE FROM credentials WHERE public_key IN (
+    SELECT public_key FROM credentials WHERE expires_at < :before ORDER BY expires_at LIMIT :limit
+);

@@ -18,3 +18,9 @@ SELECT {columns} FROM tokens ORDER BY name_key;
 -- name: tokens_of_agent -> TokenRow
 -- The tokens of an agent that were not revoked.
 SELECT {columns} FROM tokens WHERE lower(agent) = lower(:agent) AND revoked_at IS NULL;
+
+-- name: forget_tokens
+-- Tokens, links and sessions that have let in nobody for long; the audit keeps that they were.
+DELETE FROM tokens WHERE name_key IN (
+    SELECT name_key FROM tokens WHERE expires_at < :before ORDER BY expires_at LIMIT :limit
+);

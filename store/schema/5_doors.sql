@@ -14,6 +14,7 @@ CREATE TABLE tokens (
 );
 
 CREATE INDEX tokens_prefix ON tokens (prefix);
+CREATE INDEX tokens_expires_at ON tokens (expires_at);
 
 -- Who is let in on the bus: the public half of each key, and for how long it counts.
 CREATE TABLE credentials (
@@ -24,6 +25,8 @@ CREATE TABLE credentials (
     expires_at      BIGINT NOT NULL, ends_at BIGINT,
     name_key        TEXT NOT NULL
 );
+
+CREATE INDEX credentials_expires_at ON credentials (expires_at);
 
 CREATE INDEX credentials_name ON credentials (holder, name_key);
 CREATE INDEX credentials_ended ON credentials (ends_at) WHERE ends_at IS NOT NULL;

@@ -172,6 +172,8 @@ PLANS = {
         "SEARCH n USING INTEGER PRIMARY KEY (rowid<?)",
         "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
     ],
+    "forget_tokens": ["SEARCH tokens USING INDEX tokens_expires_at (expires_at<?)"],
+    "forget_credentials": ["SEARCH credentials USING INDEX credentials_expires_at (expires_at<?)"],
     "forget_processes": ["SEARCH processes USING INDEX processes_alive_at (alive_at<?)"],
     "last_audit": [],
     "incarnation": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1"],
