@@ -12,6 +12,7 @@ from bench import (
     beats,
     commands,
     crowd,
+    dashboard,
     escalations,
     http,
     idle,
@@ -53,6 +54,7 @@ MEASURES: dict[str, Measure] = {
     "presence": presence.measure,
     "http": http.measure,
     "streams": streams.measure,
+    "dashboard": dashboard.measure,
 }
 
 

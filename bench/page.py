@@ -111,7 +111,7 @@ Compare only figures of one table: absolute values differ from machine to machin
 ## How it is measured
 
 Each part alone: `python -m bench NAME…` (ping, ack, command, lateness, rivals, escalation, catchup, crowd,
-ready, startup, idle, beats, presence, http, streams); the same figures for machines are in
+ready, startup, idle, beats, presence, http, streams, dashboard); the same figures for machines are in
 [results/bench.json](results/bench.json).
 
 - **Fastest known way**: the same job in the same run with nothing around it, by turns with ours; of
@@ -167,6 +167,10 @@ ready, startup, idle, beats, presence, http, streams); the same figures for mach
 - **change → heard**: all streams end in one other process; 20 times a second somebody remarks something on
   a task; from the instant in the audit until the stream says it. **SIGTERM**: `rollcall up` as a user starts
   it, from the signal to the end of its last stream and of its process; beside it the same without streams.
+- **dashboard**: the gateway and what it asks in one process, Chromium without a window in others, all
+  on the same cores. First rows: from the start of the navigation, signed in, with nothing that a page knew
+  before, until the first card or task is there. Frames: the time between them, while somebody acks 50 tasks
+  a second, each a change of a task and its agent; the list of tasks is in the order of change, so it moves.
 - **Peers** such as Celery or Dramatiq are not measured here: they would be dependencies.
 
 ## Where the time goes

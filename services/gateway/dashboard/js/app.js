@@ -394,7 +394,7 @@ function openTasks(main, { words, address, go }) {
     return h("div", {}, h("div", { class: `tile ${held.has(task.id) ? "gone" : ""}` },
       h("div", { class: "row" }, h("span", { class: "id" }, `#${task.id}`), priority(task.priority)),
       taskLink(task.id, task.title, { class: "two", "data-act": "open", title: task.title, dir: "auto" }),
-      h("div", { class: "row small muted" }, h("span", { class: "ell" }, task.agent ?? "nobody"), age(task.updated_at))));
+      h("div", { class: "row small muted" }, h("span", { class: "ell" }, task.agent ?? (OPEN.has(task.status) ? "nobody" : "")), age(task.updated_at))));
   }
 
   function matching() {
