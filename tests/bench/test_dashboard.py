@@ -6,7 +6,6 @@ import pytest
 
 from bench import dashboard
 
-
 THERE = Path(dashboard.CHROMIUM).exists()
 
 
