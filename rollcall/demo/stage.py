@@ -44,7 +44,6 @@ class Stage:
 
     async def run(self, seconds: float, plant: str | None) -> int:
         """Play, and return 0 if every promise was kept."""
-        self._open()
         try:
             async with asyncio.timeout(seconds):
                 await self._play()
@@ -75,6 +74,7 @@ class Stage:
 
     async def _play(self) -> None:
         bus = await self._raise()
+        self._open()
         try:
             await bus.request("$SRV.PING", b"", timeout_s=START_S)
             await self._cast(bus)
@@ -91,11 +91,12 @@ class Stage:
     async def _raise(self) -> NatsBus:
         """Start the bus and all services, and the recording."""
         await self.processes.start("up", (sys.executable, "-m", "rollcall", "up"), self.env)
-        self.screen.say(await self.processes.until_says("up", "ready", START_S))
+        ready = await self.processes.until_says("up", "ready", START_S)
         await self.processes.until_says("up", "http:", START_S)
         await self.processes.start("link", (sys.executable, "-m", "rollcall", "dashboard"), self.env)
         link = (await self.processes.until_says("link", "link ", START_S)).split()[-1]
         self.screen.say(f"dashboard: {link} (works once, for 10 minutes)")
+        self.screen.say(ready)
         url = (self.folder / "state/nats.url").read_text("utf-8").strip()
         self.env["NATS_URL"] = url
         guest = Guest(self.folder / "state", url)
