@@ -1,4 +1,8 @@
-"""The dashboard's files, as they are sent: read once, and public. What they show is not."""
+"""The dashboard's files, as they are sent: read once, and public. What they show is not.
+
+The modules of `js/` are sent as one, each behind those that it imports: alone they would be a quarter larger
+on the wire, and asked for one after the other. Nothing else is done to them; they may share no name.
+"""
 
 import gzip
 import hashlib
@@ -6,6 +10,7 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from posixpath import dirname, join, normpath
 from typing import Final
 
 from msgspec import Struct
@@ -26,6 +31,9 @@ _KINDS: Final = {
 }
 _VIEWS: Final = re.compile(r"/(?:login|needs|fleet|tasks(?:/[0-9]{1,18})?|escalations|bus|health)?")
 """Paths that are views of the one page; `js/app.js` knows them too."""
+_APP: Final = "/js/app.js"
+_IMPORT: Final = re.compile(r'^import\s[^;]*?from "([^"]+)";\n', re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export (?=\w)", re.MULTILINE)
 
 
 class Page(Struct, frozen=True):
@@ -42,7 +50,11 @@ class Site:
 
     def __init__(self) -> None:
         """Read them."""
-        self._pages: Mapping[str, Page] = dict(_read(files("services.gateway") / "dashboard", ""))
+        read = dict(_read(files("services.gateway") / "dashboard", ""))
+        modules = {path: text.decode() for path, text in read.items() if path.endswith(".js")}
+        sent = {path: text for path, text in read.items() if path not in modules}
+        sent[_APP] = joined(modules, _APP).encode()
+        self._pages: Mapping[str, Page] = {path: _page(path, text) for path, text in sent.items()}
 
     def find(self, method: str, path: str) -> Page | None:
         """Return what is asked for, if it is the dashboard's."""
@@ -76,14 +88,34 @@ def response(page: Page, method: str, asked: Mapping[str, str]) -> tuple[int, He
     return 304 if known else 200, raw, b"" if method == "HEAD" else body
 
 
-def _read(folder: Traversable, path: str) -> list[tuple[str, Page]]:
-    found: list[tuple[str, Page]] = []
+def joined(modules: Mapping[str, str], first: str) -> str:
+    """Return a module and all that it imports as one, each behind what it needs."""
+    parts: list[str] = []
+    seen: set[str] = set()
+
+    def add(path: str) -> None:
+        if path in seen:
+            return
+        seen.add(path)
+        for place in _IMPORT.findall(modules[path]):
+            add(normpath(join(dirname(path), place)))
+        parts.append(_EXPORT.sub("", _IMPORT.sub("", modules[path])))
+
+    add(first)
+    return "\n".join(parts)
+
+
+def _page(path: str, plain: bytes) -> Page:
+    tag = hashlib.sha256(plain).hexdigest()[:16]
+    return Page(_KINDS[path.rpartition(".")[2]], plain, gzip.compress(plain, mtime=0), tag)
+
+
+def _read(folder: Traversable, path: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
     for file in folder.iterdir():
         place = f"{path}/{file.name}"
         if file.is_dir():
             found += _read(file, place)
-        elif kind := _KINDS.get(file.name.rpartition(".")[2]):
-            plain = file.read_bytes()
-            tag = hashlib.sha256(plain).hexdigest()[:16]
-            found.append((place, Page(kind, plain, gzip.compress(plain, mtime=0), tag)))
+        elif file.name.rpartition(".")[2] in _KINDS:
+            found.append((place, file.read_bytes()))
     return found
