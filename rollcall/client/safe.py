@@ -8,6 +8,7 @@ This is the one copy: tests/client/test_safe.py runs the same tests on both.
 # pyright: reportUnknownParameterType=false, reportUnknownArgumentType=false
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 import nats.errors as ne
@@ -63,6 +64,14 @@ class SafeClient(Client):
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]
             raise
+
+    async def _attempt_reconnect(self) -> None:
+        """Let the end of the old connection be waited for whoever cancels this: closing waits for it too."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+            with suppress(Exception):
+                await asyncio.shield(self._transport.wait_closed())  # type: ignore[no-untyped-call]
+        await super()._attempt_reconnect()
 
     async def _process_err(self, err_msg: str) -> None:
         """Reconnect, with fresh credentials, where nats-py would close for good."""

@@ -164,3 +164,18 @@ async def test_what_was_refused_is_closed(kind: Kind) -> None:
             await closed.wait()
     await client.close()
     listening.close()
+
+
+@each
+async def test_reconnecting_that_is_cancelled_leaves_the_end_to_be_waited_for(kind: Kind) -> None:
+    """Closing cancels reconnecting, which may wait for the lost connection's end; then it waits itself."""
+    async with fake(kind) as (_, client):
+        writer = client._transport._io_writer  # type: ignore[union-attr]
+        ended = writer._protocol._get_close_waiter(writer)
+        await client._process_op_err(nats.errors.StaleConnectionError())
+        assert client._reconnection_task is not None
+        await asyncio.sleep(0)  # it has begun to wait
+        assert not ended.done()
+        client._reconnection_task.cancel()
+        await asyncio.wait({client._reconnection_task})
+        assert not ended.cancelled()
