@@ -37,7 +37,7 @@ def nothing_goes_round_a_word(seen: Evidence) -> Iterator[str]:
 def waits_cost_nothing(seen: Evidence) -> Iterator[str]:
     """No lease is lost while it waits, nor at once when its wait is over.
 
-    Its clock runs on from the wait's own end; that this is put on record may be late by two ticks and a second.
+    Its clock runs on from the wait's own end, which may be put on record late by two ticks and a second.
     """
     for number in seen.assignments:
         for fact, after in pairwise(_turns(seen, number)):
