@@ -2,14 +2,17 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sysconfig
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.fleet import state_of
 from tests.howto.page import blocks, script
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +40,34 @@ def ported(text: str, ports: Mapping[str, str]) -> str:
     return re.sub(rf"\b({'|'.join(ports)})\b", lambda port: ports[port[1]], text)
 
 
+def run(program: str, place: Path, env: Mapping[str, str], patience_s: float) -> tuple[int, str]:
+    """Run a program of bash; return its code and what it said, and leave nothing that it has started."""
+    with subprocess.Popen(
+        ["bash", "-c", program],
+        cwd=place,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as shell:
+        try:
+            said, _ = shell.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            end_session(shell.pid)
+            said = f"not done after {patience_s:g} s: {shell.communicate()[0]}"
+    return shell.returncode, said
+
+
+def end_session(leader: int) -> None:
+    """Kill a session: its terminals are process groups of their own."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((place / "stat").read_text("utf-8").rpartition(")")[2].split()[3]) == leader:
+                os.kill(int(place.name), signal.SIGKILL)
+
+
 @pytest.mark.timeout(PAGE_S + 30)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_of_a_page_works(page: Path, tmp_path: Path) -> None:
@@ -47,18 +78,9 @@ def test_every_command_of_a_page_works(page: Path, tmp_path: Path) -> None:
     (place / "examples").symlink_to(ROOT / "examples")
     for file in (ROOT / "deploy").iterdir():
         (place / "deploy" / file.name).write_text(ported(file.read_text("utf-8"), ports), "utf-8")
-    done = subprocess.run(
-        ["bash", "-c", script(ported(page.read_text("utf-8"), ports), told)],
-        cwd=place,
-        env=environment(tmp_path / "home") | {"ROLLCALL_HTTP__PORT": ports["7466"]},
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=PAGE_S,
-    )
-    assert done.returncode == 0, done.stdout
+    env = environment(tmp_path / "home") | {"ROLLCALL_HTTP__PORT": ports["7466"]}
+    code, said = run(script(ported(page.read_text("utf-8"), ports), told), place, env, PAGE_S)
+    assert code == 0, said
 
 
 def test_the_index_names_every_page() -> None:
@@ -84,7 +106,12 @@ def test_a_page_that_is_wrong_is_found(
 ) -> None:
     monkeypatch.setattr("tests.howto.page.READY_TRIES", 3)
     assert blocks(page)
-    done = subprocess.run(
-        ["bash", "-c", script(page, tmp_path)], cwd=tmp_path, check=False, capture_output=True, timeout=30
-    )
-    assert done.returncode == code, done
+    assert run(script(page, tmp_path), tmp_path, os.environ, 30)[0] == code
+
+
+def test_a_page_that_never_ends_is_ended_with_its_terminals(tmp_path: Path) -> None:
+    terminal = "<!-- terminal: test -s pid -->\n```sh\necho $BASHPID > pid; exec tail -f pid\n```\n"
+    code, said = run(script(f"{terminal}```sh\ntail -f pid\n```\n", tmp_path), tmp_path, os.environ, 1)
+    assert code == -signal.SIGKILL
+    assert "not done" in said
+    assert state_of(int((tmp_path / "pid").read_text("utf-8"))) in {"", "Z"}  # gone, or only not buried yet
