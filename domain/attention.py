@@ -1,24 +1,29 @@
 """Who needs somebody: what an operator looks at first."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from contracts.attention import KINDS, AttentionRow
 from contracts.codec import instant
 from contracts.operations.attention import AttentionView, ListResult
 from contracts.records import Agent
+from contracts.work import Lookup
 
 ITEMS_MAX: Final = 500
 """Of each sort: whoever has more of them needs another page than a list."""
+LOOKUPS: Final = tuple(
+    Lookup(query=f"attention_{sort}", params=(("limit", ITEMS_MAX),))
+    for sort in ("assignments", "tasks", "agents")
+)
+"""All that needs somebody; `listed` reads their rows."""
 
 
-def listed(
-    assignments: Sequence[AttentionRow], tasks: Sequence[AttentionRow], dead: Sequence[Agent]
-) -> ListResult:
+def listed(rows: Mapping[Lookup, Sequence[Any]]) -> ListResult:
     """Return all that needs somebody, the most pressing kind first, and of one kind the oldest."""
+    assignments, tasks, dead = (rows[part] for part in LOOKUPS)
     found = [*map(_of_task, (*assignments, *tasks)), *map(_of_agent, dead)]
     found.sort(key=lambda item: (KINDS.index(item.kind), item.priority or 0, item.since))
-    more = len(assignments) >= ITEMS_MAX or len(tasks) >= ITEMS_MAX
+    more = any(len(sort) >= ITEMS_MAX for sort in (assignments, tasks, dead))
     return ListResult(items=tuple(found), more=more)
 
 

@@ -1,9 +1,11 @@
 """The whole at a glance: counts, ages, lags, and what is wrong."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from contracts.codec import decode_union, instant
+from contracts.operations.attention import ListResult
 from contracts.operations.system import AlarmView, Finding, Health, ProcessView, StatusResult
 from contracts.records import Figures, Frozen
 from contracts.views import view as shown
@@ -18,14 +20,21 @@ QUERIES: Final = (*TALLIES, *FLEET, *WATCHED)
 Rows = Mapping[str, Sequence[Any]]
 
 
-def status(view: View, now: int, rows: Rows, *, expected: Sequence[str] = ()) -> StatusResult:
-    """Return the state of the system from the rows of `QUERIES`; `expected` services should run."""
+def status(
+    view: View, now: int, rows: Rows, *, needed: ListResult, expected: Sequence[str] = ()
+) -> StatusResult:
+    """Return the state of the system from the rows of `QUERIES`; `expected` services should run.
+
+    `needed` is what `attention.ls` answers in the same moment, so that the two never tell different stories.
+    """
     figures: Figures = rows["figures"][0]
     processes = rows["list_processes"]
     live = [process for process in processes if now - health.sign_at(process) <= health.GONE_US]
     return StatusResult(
         incarnation=view.incarnation,
         at=instant(now),
+        needs=Counter(item.kind for item in needed.items),
+        needs_more=needed.more,
         tasks=_tally(rows["tally_tasks"]),
         assignments=_tally(rows["tally_assignments"]),
         agents=_tally(rows["tally_agents"]),

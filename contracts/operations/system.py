@@ -55,6 +55,8 @@ class StatusResult(Struct, frozen=True, kw_only=True):
 
     incarnation: str
     at: datetime
+    needs: dict[str, int]  # how many of which kind need somebody, as attention.ls has them
+    needs_more: bool  # there are others behind these
     tasks: dict[str, int]
     assignments: dict[str, int]
     agents: dict[str, int]

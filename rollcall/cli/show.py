@@ -156,8 +156,10 @@ def _next(_operation: str, value: Any, now: datetime) -> Iterator[str]:
 
 
 def _status(_operation: str, value: Any, now: datetime) -> Iterator[str]:
-    need = [f"{value[word]} {word}" for word in ("exhausted", "quarantined") if value[word]]
-    yield f"{'needs somebody: ' + ', '.join(need) if need else 'nobody is needed'}"
+    needs = [f"{count} {clean(kind)}" for kind, count in object_of(value["needs"]).items() if count]
+    if value["needs_more"]:
+        needs.append("and more")
+    yield f"needs somebody: {', '.join(needs)} (rollcall attention ls)" if needs else "nobody is needed"
     for noun in ("tasks", "assignments", "agents"):
         yield f"{noun:<12} {value_text(noun, value[noun], now) or 'none'}"
     lags = f"pings {value['ping_lag_s']:.1f} s, deadlines {value['deadline_lag_s']:.1f} s"

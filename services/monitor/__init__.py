@@ -197,9 +197,13 @@ class Monitor(Struct, frozen=True, kw_only=True):
     def _status(self, request: Request) -> Unit:
         parts = tuple(Lookup(query=query) for query in status.QUERIES)
         return request.read(
-            Needs(lookups=parts),
+            Needs(lookups=(*parts, *attention.LOOKUPS)),
             lambda view, now: status.status(
-                view, now, {part.query: view.rows[part] for part in parts}, expected=self.expected
+                view,
+                now,
+                {part.query: view.rows[part] for part in parts},
+                needed=attention.listed(view.rows),
+                expected=self.expected,
             ),
         )
 
@@ -226,13 +230,7 @@ def _sync(request: Request) -> Unit:
 
 
 def _attention(request: Request) -> Unit:
-    limit = (("limit", attention.ITEMS_MAX),)
-    parts = tuple(Lookup(query=f"attention_{sort}", params=limit) for sort in ("assignments", "tasks"))
-    dead = Lookup(query="list_dead")
-    return request.read(
-        Needs(lookups=(*parts, dead)),
-        lambda view, _: attention.listed(*(view.rows[part] for part in (*parts, dead))),
-    )
+    return request.read(Needs(lookups=attention.LOOKUPS), lambda view, _: attention.listed(view.rows))
 
 
 def _list(request: Request) -> Unit:

@@ -118,7 +118,7 @@ SELECT status AS name, count(*) AS count FROM assignments WHERE ended_at IS NULL
 -- name: figures -> Figures
 -- What somebody has to look at, and how far behind we are.
 SELECT (SELECT count(*) FROM assignments WHERE exhausted AND ended_at IS NULL) AS exhausted,
-    (SELECT count(*) FROM assignments WHERE quarantined IS NOT NULL) AS quarantined,
+    (SELECT count(*) FROM assignments WHERE quarantined IS NOT NULL AND ended_at IS NULL) AS quarantined,
     (SELECT count(*) FROM outbox) AS outbox,
     (SELECT min(created_at) FROM outbox) AS outbox_at,
     (SELECT min(ping_at) FROM assignments

@@ -153,6 +153,8 @@ async def test_without_a_store_here_the_monitor_is_asked(rollcall: Command, bus:
     told = {
         "incarnation": "k",
         "at": AT,
+        "needs": {},
+        "needs_more": False,
         "tasks": {},
         "assignments": {},
         "agents": {},

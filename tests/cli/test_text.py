@@ -142,6 +142,8 @@ def test_details_with_what_is_inside(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_state_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
     status = {
         "incarnation": "k7",
+        "needs": {"exhausted": 2, "dead": 1},
+        "needs_more": True,
         "tasks": {"todo": 3},
         "assignments": {},
         "agents": {"ready": 1},
@@ -155,7 +157,7 @@ def test_the_state_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
         "findings": [{"name": "relay", "severity": "error", "detail": "gone", "fix": "rollcall run relay"}],
     }
     assert printed("system.status", status, "table", capsys) == [
-        "needs somebody: 2 exhausted",
+        "needs somebody: 2 exhausted, 1 dead, and more (rollcall attention ls)",
         "tasks        todo 3",
         "assignments  none",
         "agents       ready 1",
@@ -172,6 +174,9 @@ def test_the_state_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
         "1 error",
     ]
     calm = printed(
-        "system.status", status | {"exhausted": 0, "services": [], "findings": []}, "table", capsys
+        "system.status",
+        status | {"needs": {}, "needs_more": False, "services": [], "findings": []},
+        "table",
+        capsys,
     )
     assert (calm[0], len(calm)) == ("nobody is needed", 7)

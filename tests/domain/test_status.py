@@ -1,6 +1,7 @@
 """The whole at a glance, from the rows of its queries."""
 
 from contracts.codec import instant
+from contracts.operations.attention import AttentionView, ListResult
 from contracts.records import Alarm, Due, Figures, Process, Tally
 from domain.status import QUERIES, status
 from domain.timers import SECOND_US
@@ -33,9 +34,14 @@ def test_counts_ages_and_lags() -> None:
         "list_alarms": [Alarm(name="outbox", since=START, detail="waits", fix="rollcall run relay")],
     }
     assert set(rows) == set(QUERIES)
-    found = status(World(), START, rows, expected=("pinger", "relay"))
+    since = instant(START)
+    needed = ListResult(
+        items=(AttentionView(kind="dead", since=since, why="silent", agent="bob"),), more=True
+    )
+    found = status(World(), START, rows, needed=needed, expected=("pinger", "relay"))
     assert (found.tasks, found.assignments, found.agents) == ({"todo": 3}, {}, {"ready": 1})
     assert (found.exhausted, found.quarantined, found.outbox, found.outbox_oldest_s) == (1, 2, 4, 5.0)
+    assert (found.needs, found.needs_more) == ({"dead": 1}, True)
     assert (found.ping_lag_s, found.deadline_lag_s) == (0.0, 0.0)
     assert [process.service for process in found.processes] == ["pinger"]
     assert [(alarm.name, alarm.since) for alarm in found.alarms] == [("outbox", instant(START))]

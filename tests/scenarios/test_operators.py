@@ -1,15 +1,25 @@
 """What operators say about assignments: in their own name, and never in an agent's."""
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
+from rollcall.cli.show import shown
+from store.sql import queries
+from store.statements import bound
 from tests.support.world import Refused, World
 
 
 async def attention(world: World) -> list[dict[str, Any]]:
+    """Return what needs somebody; the state of the whole and its first line have to say the same."""
     found = await world.operator("attention.ls")
+    status = await world.operator("system.status")
+    assert status.needs == Counter(item.kind for item in found.items)
+    line = next(shown("system.status", msgspec.to_builtins(status), "table"))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in status.needs.items())
+    assert line == (f"needs somebody: {kinds} (rollcall attention ls)" if kinds else "nobody is needed")
     return list(msgspec.to_builtins(found.items))
 
 
@@ -120,6 +130,17 @@ async def test_what_nobody_has_and_who_is_dead_need_somebody(world: World) -> No
     await world.forward(seconds=150)
     kinds = {item["kind"]: item for item in await attention(world)}
     assert kinds["dead"]["agent"] == "a2"
+
+
+async def test_the_most_pressing_are_not_hidden_behind_the_many(world: World) -> None:
+    await world.given("a1", priority="P3")
+    await world.forward(hours=8)
+    await world.given("a2", priority="P0")
+    await world.forward(minutes=7)
+    assert [item["kind"] for item in await attention(world)] == ["exhausted", "silent"]
+    query = queries("sqlite")["attention_assignments"]
+    ((kind, *_),) = world.rows(query.text, *bound(query, {"limit": 1}))
+    assert kind == "exhausted"
 
 
 async def test_other_steps_are_tried_on_what_is_open(world: World) -> None:
