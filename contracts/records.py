@@ -98,6 +98,7 @@ class Agent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     successes: int = 0
     failures: int = 0
     progress_latency_us: int = 0
+    revoked_at: int | None = None  # since when nothing lets it in: its credentials and tokens ended
     version: int = 0
 
 

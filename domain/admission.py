@@ -3,7 +3,7 @@
 from contracts.errors import ConflictError, FrozenError
 from contracts.records import Agent, Frozen
 from domain.draft import Draft
-from domain.projection import GONE
+from domain.projection import GONE, shut_out
 
 
 def barred(agent: Agent) -> str | None:
@@ -16,7 +16,9 @@ def barred(agent: Agent) -> str | None:
         return "quarantined"
     if agent.draining:
         return "draining"
-    return "paused" if agent.paused else None
+    if agent.paused:
+        return "paused"
+    return "revoked" if shut_out(agent) else None
 
 
 def unasked(agent: Agent) -> str | None:

@@ -17,6 +17,9 @@ from contracts.operations.credentials import (
 )
 from contracts.tokens import TokenRow
 from contracts.work import Changes, Fact, Row, View
+from domain.draft import Draft
+from domain.entry import ended, let_in, shut
+from domain.timers import Timers
 
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
@@ -32,6 +35,7 @@ def create(
     known: Sequence[CredentialRow],
     same: Sequence[CredentialRow],
     sign: Sign,
+    timers: Timers,
 ) -> Changes:
     """Let a key in from now on, which `sign` vouches for.
 
@@ -40,11 +44,13 @@ def create(
     if same:
         raise ExistsError("this key was let in before: a key is used once")
     name = params.name
+    draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
     if params.holder == "agent":
         found = view.agents.get(name.lower())
         if found is None or not found.active:
             raise NotFoundError(f"there is no active agent {name}")
         name = found.name
+        let_in(draft, found)
     row = CredentialRow(
         public_key=params.public_key,
         holder=params.holder,
@@ -53,13 +59,15 @@ def create(
         created_by=actor,
         expires_at=now + params.days * DAY_US,
     )
-    ended: tuple[CredentialRow, ...] = ()
+    replaced: tuple[CredentialRow, ...] = ()
     if params.keep_minutes is not None:
         until = now + params.keep_minutes * MINUTE_US
-        ended = tuple(structs.replace(old, ends_at=until) for old in known if _ends_after(old, until))
-    return Changes(
-        rows=tuple(Row("put_credential", changed) for changed in (row, *ended)),
-        facts=(_fact(row, "created", len(known) + 1, actor, replaces=len(ended)),),
+        replaced = tuple(structs.replace(old, ends_at=until) for old in known if _ends_after(old, until))
+    also = draft.changes()
+    return structs.replace(
+        also,
+        rows=tuple(Row("put_credential", changed) for changed in (row, *replaced)),
+        facts=(_fact(row, "created", len(known) + 1, actor, replaces=len(replaced)), *also.facts),
         answer=CreateResult(
             name=name, holder=row.holder, expires_at=instant(row.expires_at), token=sign(row)
         ),
@@ -67,25 +75,41 @@ def create(
 
 
 def revoke(
-    _: View,
+    view: View,
     now: int,
     params: RevokeParams,
     *,
     actor: str,
     known: Sequence[CredentialRow],
     tokens: Sequence[TokenRow],
+    guarded: bool,
+    timers: Timers,
 ) -> Changes:
-    """End all credentials of a holder, and an agent's tokens with them; a second time changes nothing."""
-    ended = [structs.replace(row, ends_at=now) for row in known if _ends_after(row, now)]
-    spent = [structs.replace(row, revoked_at=now) for row in tokens if row.revoked_at is None]
+    """End all credentials of a holder, and an agent's tokens with them; a second time changes nothing.
+
+    Where the bus asks who speaks (`guarded`), an agent that nothing lets in any more is offered nothing more.
+    """
     if not known and not tokens:
         raise NotFoundError(f"there is no credential of {params.holder} {params.name}")
-    rows = (*(Row("put_credential", row) for row in ended), *(Row("put_token", row) for row in spent))
-    first = known[0] if known else None
-    name = first.name if first else tokens[0].agent or params.name
-    facts = (_ended(params.holder, name, len(known) + 1, actor, len(ended), len(spent)),) if rows else ()
-    answer = RevokeResult(name=name, holder=params.holder, credentials=len(ended), tokens=len(spent))
-    return Changes(rows=rows, facts=facts, answer=answer)
+    draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
+    agent = view.agents.get(params.name.lower()) if params.holder == "agent" else None
+    if agent is not None and guarded:
+        shut(draft, agent)
+    keys, spent = ended(now, known, tokens)
+    name = known[0].name if known else tokens[0].agent or params.name
+    facts = revoked(params.holder, name, len(known) + 1, actor, keys, spent)
+    also = draft.changes()
+    answer = RevokeResult(name=name, holder=params.holder, credentials=len(keys), tokens=len(spent))
+    return structs.replace(also, rows=(*keys, *spent), facts=(*facts, *also.facts), answer=answer)
+
+
+def revoked(
+    holder: str, name: str, version: int, actor: str, keys: Sequence[Row], spent: Sequence[Row]
+) -> tuple[Fact, ...]:
+    """Return the fact that these credentials and tokens ended; none if there were none."""
+    data = {"holder": holder, "credentials": len(keys), "tokens": len(spent)}
+    fact = Fact(aggregate="credential", id=name, event="revoked", version=version, actor=actor, data=data)
+    return (fact,) if keys or spent else ()
 
 
 def listed(rows: Sequence[CredentialRow], now: int, *, every: bool) -> ListResult:
@@ -117,8 +141,3 @@ def _view(row: CredentialRow) -> CredentialView:
 def _fact(row: CredentialRow, event: str, version: int, actor: str, *, replaces: int) -> Fact:
     data = {"holder": row.holder, "public_key": row.public_key, "replaces": replaces}
     return Fact(aggregate="credential", id=row.name, event=event, version=version, actor=actor, data=data)
-
-
-def _ended(holder: str, name: str, version: int, actor: str, credentials: int, tokens: int) -> Fact:
-    data = {"holder": holder, "credentials": credentials, "tokens": tokens}
-    return Fact(aggregate="credential", id=name, event="revoked", version=version, actor=actor, data=data)

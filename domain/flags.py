@@ -1,10 +1,12 @@
 """What an operator says about an agent or the whole fleet, put on record; `admission` enforces it."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import structs
 
 from contracts.codec import instant
+from contracts.credentials import CredentialRow
 from contracts.errors import ConflictError
 from contracts.operations.flags import (
     FlagParams,
@@ -15,8 +17,11 @@ from contracts.operations.flags import (
     ThawParams,
 )
 from contracts.records import OPEN_STATUSES, Agent, Frozen
+from contracts.tokens import TokenRow
 from contracts.work import Changes, View
+from domain.credentials import revoked
 from domain.draft import Draft
+from domain.entry import ended
 from domain.processes import BACK
 from domain.projection import flags, put_agent
 from domain.timers import Timers
@@ -33,30 +38,51 @@ def flag(view: View, now: int, params: FlagParams, which: Flag, *, actor: str, t
     return _said(draft, agent, said, which, params.reason)
 
 
-def resume(view: View, now: int, params: ResumeParams, *, actor: str, timers: Timers) -> Changes:
-    """Take all flags off an agent."""
+def resume(
+    view: View, now: int, params: ResumeParams, *, actor: str, timers: Timers, guarded: bool = True
+) -> Changes:
+    """Take all flags off an agent; that it was revoked only where the bus lets in everybody."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
     agent = _present(draft, params.name)
     for service in ("assigner", "pinger"):
         draft.wake(service)
-    none = {"paused": False, "draining": False, "quarantined": False}
+    none: dict[str, Any] = {"paused": False, "draining": False, "quarantined": False}
+    if not guarded:
+        none["revoked_at"] = None
     return _said(draft, agent, none, "resumed", params.reason)
 
 
-def retire(view: View, now: int, params: FlagParams, *, actor: str, timers: Timers) -> Changes:
-    """Let an agent go for good, unless something is in the way."""
+def retire(
+    view: View,
+    now: int,
+    params: FlagParams,
+    *,
+    actor: str,
+    timers: Timers,
+    credentials: Sequence[CredentialRow] = (),
+    tokens: Sequence[TokenRow] = (),
+    guarded: bool = True,
+) -> Changes:
+    """Let an agent go for good, and in no more, unless something is in the way.
+
+    If it is made active again, it needs a new way in where the bus asks who speaks (`guarded`).
+    """
     draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
     agent = _present(draft, params.name)
     _refuse_at_work(view, agent)
+    keys, spent = ended(now, credentials, tokens)
     gone = {
         "retired_at": now,
         "active": False,
         "session": None,
         "left_at": agent.left_at or (None if agent.joined_at is None else now),
         "silent_at": None,
+        "revoked_at": now if guarded and (keys or spent) else agent.revoked_at,
         **BACK,
     }
-    return _said(draft, agent, gone, "retired", params.reason)
+    changes = _said(draft, agent, gone, "retired", params.reason)
+    more = revoked("agent", agent.name, len(credentials) + 1, actor, keys, spent)
+    return structs.replace(changes, rows=(*keys, *spent), facts=(*changes.facts, *more))
 
 
 def freeze(view: View, now: int, params: FreezeParams, *, actor: str, timers: Timers) -> Changes:

@@ -7,11 +7,18 @@ from msgspec import structs
 from contracts.records import Agent, AgentStatus
 from domain.draft import Draft
 
+
+def shut_out(agent: Agent) -> bool:
+    """Whether an agent can neither hear nor answer: its credentials were revoked, and it has no webhook."""
+    return agent.revoked_at is not None and not agent.endpoint_url
+
+
 FLAGS: tuple[tuple[str, Callable[[Agent], bool]], ...] = (
     ("retired", lambda agent: agent.retired_at is not None),
     ("quarantined", lambda agent: agent.quarantined),
     ("draining", lambda agent: agent.draining),
     ("paused", lambda agent: agent.paused),
+    ("revoked", shut_out),
 )
 """What an operator said about an agent; it stands beside the status."""
 STATUS4: dict[AgentStatus, str] = {
@@ -131,4 +138,6 @@ def alive(agent: Agent) -> str | None:
         return "not active"
     if agent.quarantined:
         return "quarantined"
+    if shut_out(agent):
+        return "revoked"
     return f"not present: {agent.status}" if agent.status in GONE else None

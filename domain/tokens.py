@@ -10,6 +10,9 @@ from contracts.operations import logins
 from contracts.operations.tokens import CreateParams, ListResult, RevokeParams, TokenView
 from contracts.tokens import LINK_US, SESSION_US, TokenRow
 from contracts.work import Changes, Fact, Row, View
+from domain.draft import Draft
+from domain.entry import let_in
+from domain.timers import Timers
 
 DAY_US = 86_400_000_000
 USED_UP = "this link was used, or is too old: ask for another with `rollcall dashboard`"
@@ -18,7 +21,9 @@ _WHO_CHARS = 40  # of the operator's name, so that the session's is one too
 _DIGEST_CHARS = 6
 
 
-def create(view: View, now: int, params: CreateParams, *, actor: str, known: Sequence[TokenRow]) -> Changes:
+def create(
+    view: View, now: int, params: CreateParams, *, actor: str, known: Sequence[TokenRow], timers: Timers
+) -> Changes:
     """Let somebody in from now on; `known` are the tokens of this name."""
     if known:
         raise ExistsError(f"there was a token {known[0].name} before: a name is used once")
@@ -27,11 +32,13 @@ def create(view: View, now: int, params: CreateParams, *, actor: str, known: Seq
             "an agent is named with the scope of an agent, and only then", fields={"agent": ""}
         )
     agent = None
+    draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
     if params.agent is not None:
         found = view.agents.get(params.agent.lower())
-        if found is None:
-            raise NotFoundError(f"there is no agent {params.agent}")
+        if found is None or not found.active:
+            raise NotFoundError(f"there is no active agent {params.agent}")
         agent = found.name
+        let_in(draft, found)
     row = TokenRow(
         name=params.name,
         role=params.scope,
@@ -42,9 +49,11 @@ def create(view: View, now: int, params: CreateParams, *, actor: str, known: Seq
         created_by=actor,
         expires_at=now + params.days * DAY_US,
     )
-    return Changes(
+    also = draft.changes()
+    return structs.replace(
+        also,
         rows=(Row("put_token", row),),
-        facts=(_fact(row, "created", 1, actor, scope=row.role, agent=agent),),
+        facts=(_fact(row, "created", 1, actor, scope=row.role, agent=agent), *also.facts),
         answer=_view(row),
     )
 

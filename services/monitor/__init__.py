@@ -57,20 +57,20 @@ class Monitor(Struct, frozen=True, kw_only=True):
             *orders.endpoints(self.timers),
             Endpoint(operation=BY_NAME["attention.ls"], unit=_attention),
             Endpoint(operation=BY_NAME["login.create"], unit=tokens.invite),
-            Endpoint(operation=BY_NAME["token.create"], unit=tokens.create),
+            Endpoint(operation=BY_NAME["token.create"], unit=self._timed(tokens.create)),
             Endpoint(operation=BY_NAME["token.ls"], unit=tokens.listed),
             Endpoint(operation=BY_NAME["token.revoke"], unit=tokens.revoke),
-            *credentials.Desk(self.authority).endpoints,
+            *self._desk.endpoints,
             Endpoint(operation=BY_NAME["audit.ls"], unit=audit.listed),
             Endpoint(operation=BY_NAME["notice.ls"], unit=audit.notices),
-            *flags.endpoints(self.timers),
+            *flags.endpoints(self.timers, self._desk),
         )
 
     @property
     def chores(self) -> tuple[Chore, ...]:
         """The canary, and the word to the server about who is let in."""
         canary = Chore(name="canary", every_s=many.CANARY_S, run=many.sing)
-        return (canary, *credentials.Desk(self.authority).chores)
+        return (canary, *self._desk.chores)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -99,6 +99,10 @@ class Monitor(Struct, frozen=True, kw_only=True):
             Duty(name="machines", claim=self._claim_machines, due_query="next_silent_machine_at", hears=True),
             Duty(name="brakes", claim=lambda now: many.claim(now, self.timers), due_query="next_brake_at"),
         )
+
+    @property
+    def _desk(self) -> credentials.Desk:
+        return credentials.Desk(self.authority, self.timers)
 
     def _claim(self, now: int) -> Claim:
         quiet = many.silent(now)

@@ -11,6 +11,7 @@ from contracts.errors import NotSecuredError
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Committed, Lookup, Needs, Unit, View
 from domain import credentials
+from domain.timers import Timers
 
 TELL_S = 1.0
 
@@ -36,6 +37,12 @@ class Desk(Struct, frozen=True):
     """What the monitor does about credentials; without an authority it can but list and revoke them."""
 
     authority: Authority | None
+    timers: Timers
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the bus lets in only whom we vouch for."""
+        return self.authority is not None and self.authority.ready
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -43,7 +50,7 @@ class Desk(Struct, frozen=True):
         return (
             Endpoint(operation=BY_NAME["credential.create"], unit=self._create),
             Endpoint(operation=BY_NAME["credential.ls"], unit=_listed),
-            Endpoint(operation=BY_NAME["credential.revoke"], unit=_revoke),
+            Endpoint(operation=BY_NAME["credential.revoke"], unit=self._revoke),
         )
 
     @property
@@ -68,6 +75,24 @@ class Desk(Struct, frozen=True):
                 known=view.rows[known],
                 same=view.rows[same],
                 sign=authority.sign,
+                timers=self.timers,
+            ),
+        )
+
+    def _revoke(self, request: Request) -> Unit:
+        params = request.params
+        known, tokens = ways(params.name, params.holder)
+        return request.write(
+            Needs(agents=(params.name,) if params.holder == "agent" else (), lookups=(known, tokens)),
+            lambda view, now: credentials.revoke(
+                view,
+                now,
+                params,
+                actor=request.actor,
+                known=view.rows[known],
+                tokens=view.rows[tokens] if params.holder == "agent" else (),
+                guarded=self.guarded,
+                timers=self.timers,
             ),
         )
 
@@ -87,21 +112,9 @@ class Desk(Struct, frozen=True):
             await self.authority.tell(ended, now)
 
 
-def _revoke(request: Request) -> Unit:
-    params = request.params
-    known = _known(params.holder, params.name)
-    tokens = Lookup(query="tokens_of_agent", params=(("agent", params.name),))
-    return request.write(
-        Needs(lookups=(known, tokens)),
-        lambda view, now: credentials.revoke(
-            view,
-            now,
-            params,
-            actor=request.actor,
-            known=view.rows[known],
-            tokens=view.rows[tokens] if params.holder == "agent" else (),
-        ),
-    )
+def ways(name: str, holder: str = "agent") -> tuple[Lookup, Lookup]:
+    """Return where the credentials of a holder stand, and the tokens of an agent."""
+    return _known(holder, name), Lookup(query="tokens_of_agent", params=(("agent", name),))
 
 
 def _listed(request: Request) -> Unit:

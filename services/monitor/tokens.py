@@ -3,16 +3,19 @@
 from bus.service import Request
 from contracts.work import Lookup, Needs, Unit
 from domain import tokens
+from domain.timers import Timers
 
 
-def create(request: Request) -> Unit:
+def create(request: Request, timers: Timers) -> Unit:
     """Return the unit that lets somebody in."""
     params = request.params
     known = Lookup(query="token_named", params=(("name", params.name),))
     needs = Needs(agents=() if params.agent is None else (params.agent,), lookups=(known,))
     return request.write(
         needs,
-        lambda view, now: tokens.create(view, now, params, actor=request.actor, known=view.rows[known]),
+        lambda view, now: tokens.create(
+            view, now, params, actor=request.actor, known=view.rows[known], timers=timers
+        ),
     )
 
 

@@ -55,8 +55,8 @@ RETURNING name, version;
 SELECT {columns} FROM agents WHERE (active AND hidden_at IS NULL) OR :all ORDER BY name_key;
 
 -- name: active_names
--- Who is active, by name: each of them has a door.
-SELECT name FROM agents WHERE active ORDER BY name_key LIMIT :limit;
+-- Who is active and not revoked, by name: each of them has a door.
+SELECT name FROM agents WHERE active AND revoked_at IS NULL ORDER BY name_key LIMIT :limit;
 
 -- name: tally_agents -> Tally
 -- How many active agents are in which status.

@@ -52,7 +52,8 @@ CREATE TABLE agents (
     status          TEXT NOT NULL DEFAULT 'offline' CHECK (status IN ('dead_failed_revive', 'dead', 'restarting', 'offline', 'suspect', 'stalled', 'waiting', 'working', 'busy', 'ready')),
     asking          BIGINT NOT NULL DEFAULT 0 CHECK (asking >= 0),
     assignable_by   TEXT NOT NULL DEFAULT '[]',
-    kept_by         TEXT
+    kept_by         TEXT,
+    revoked_at      BIGINT
 );
 
 CREATE INDEX agents_silent_at ON agents (silent_at, beat_interval_us) WHERE silent_at IS NOT NULL;

@@ -25,6 +25,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "quarantined": {"quarantined": True},
     "draining": {"draining": True},
     "paused": {"paused": True},
+    "revoked": {"revoked_at": 1},
 }
 FROZEN = Frozen(since=0, by="ann", reason="a release")
 Deed = Callable[[], object]

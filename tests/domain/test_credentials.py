@@ -1,16 +1,24 @@
 """Credentials of the bus, decided without one: who is let in, what replaces what, who is let in no more."""
 
+from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contracts.credentials import CredentialRow, Holder
-from contracts.errors import ExistsError, NotFoundError
+from contracts.errors import ConflictError, ExistsError, NotFoundError
+from contracts.operations.agents import SetParams
 from contracts.operations.credentials import CreateParams, CreateResult, RevokeParams, RevokeResult
+from contracts.operations.flags import FlagParams, ResumeParams
+from contracts.operations.tokens import CreateParams as TokenParams
 from contracts.tokens import TokenRow
 from contracts.work import Changes
-from domain import credentials
+from domain import credentials, tokens
+from domain.agents import set_agent
 from domain.credentials import DAY_US, MINUTE_US
+from domain.flags import flag, resume, retire
+from domain.projection import flags
 from tests.domain.world import START, World
 
 KEY = "U" + "A" * 55
@@ -39,13 +47,37 @@ def create(world: World, name: str = "a1", same: tuple[CredentialRow, ...] = (),
     known = fields.pop("known", ())
     params = CreateParams(name=name, public_key=KEY, **fields)
     return credentials.create(
-        world, START, params, actor=ACTOR, known=known, same=same, sign=lambda new: f"for {new.name}"
+        world,
+        START,
+        params,
+        actor=ACTOR,
+        known=known,
+        same=same,
+        sign=lambda new: f"for {new.name}",
+        timers=world.timers,
     )
 
 
-def revoke(world: World, known: tuple[CredentialRow, ...], tokens: tuple[TokenRow, ...]) -> Changes:
-    params = RevokeParams(name="A1", holder="agent")
-    return credentials.revoke(world, START, params, actor=ACTOR, known=known, tokens=tokens)
+def revoke(
+    world: World,
+    known: tuple[CredentialRow, ...],
+    tokens: tuple[TokenRow, ...] = (),
+    *,
+    guarded: bool = True,
+    holder: Holder = "agent",
+    name: str = "A1",
+) -> Changes:
+    params = RevokeParams(name=name, holder=holder)
+    return credentials.revoke(
+        world,
+        START,
+        params,
+        actor=ACTOR,
+        known=known,
+        tokens=tokens,
+        guarded=guarded,
+        timers=world.timers,
+    )
 
 
 def test_a_key_is_let_in_under_the_agents_own_spelling(world: World) -> None:
@@ -79,7 +111,8 @@ def test_who_is_revoked_is_out_on_the_bus_and_over_http(world: World) -> None:
     assert [put.query for put in changes.rows] == ["put_credential", "put_token"]
     assert isinstance(changes.answer, RevokeResult)
     assert (changes.answer.name, changes.answer.credentials, changes.answer.tokens) == ("a1", 1, 1)
-    assert [fact.event for fact in changes.facts] == ["revoked"]
+    assert [fact.event for fact in changes.facts] == ["revoked", "shut_out"]
+    world.write(changes)
     again = revoke(world, (row(ends_at=START),), (token(revoked_at=1),))
     assert (again.rows, again.facts) == ((), ())
     only_http = revoke(world, (), (token(),))
@@ -87,6 +120,72 @@ def test_who_is_revoked_is_out_on_the_bus_and_over_http(world: World) -> None:
     assert only_http.answer.name == "a1"
     with pytest.raises(NotFoundError, match="no credential of agent A1"):
         revoke(world, (), ())
+
+
+def test_whom_nothing_lets_in_is_offered_nothing_until_it_gets_a_key(world: World) -> None:
+    world.write(revoke(world, (row(),)))
+    agent = world.agents["a1"]
+    assert (agent.revoked_at, agent.flagged_by, flags(agent)) == (START, "ann", ("revoked",))
+    assert "rollcall agent add a1" in str(agent.flag_reason)
+    world.write(revoke(world, (row(ends_at=START),)))  # said again: nothing new
+    assert world.events("shut_out") == ["shut_out"]
+    with pytest.raises(ConflictError, match="a1 is revoked"):
+        world.task(to="a1")
+    assert world.holder(world.task()).agent == "Ruto"
+    world.operate(resume, ResumeParams(name="a1"))  # no operator's word makes it hear
+    assert flags(world.agents["a1"]) == ("revoked",)
+    world.write(create(world))
+    assert (world.agents["a1"].flag_reason, flags(world.agents["a1"])) == (None, ())
+    assert (world.events("let_in"), world.holder(world.task()).agent) == (["let_in"], "a1")
+
+
+def test_a_token_is_a_way_in_too(world: World) -> None:
+    world.write(revoke(world, (row(),)))
+    world.operate(partial(flag, which="quarantined"), FlagParams(name="a1", reason="it answers nonsense"))
+    given: dict[str, Any] = {
+        "name": "t",
+        "scope": "agent",
+        "agent": "A1",
+        "prefix": "rcl_agent_00000000",
+        "digest": "0" * 64,
+    }
+    allow = partial(tokens.create, known=())
+    world.operate(allow, TokenParams(agent="A1", **given))
+    agent = world.agents["a1"]
+    assert (flags(agent), agent.flag_reason) == (("quarantined",), "it answers nonsense")
+    world.operate(retire, FlagParams(name="a1", reason="gone"))
+    for agent_name in ("a1", "ghost"):
+        with pytest.raises(NotFoundError, match="no active agent"):
+            world.operate(allow, TokenParams(agent=agent_name, **given))
+
+
+def test_who_is_told_over_http_or_on_an_open_bus_is_offered_work_all_the_same(world: World) -> None:
+    world.agents["a1"] = structs.replace(world.agents["a1"], endpoint_url="https://a1.example")
+    world.write(revoke(world, (row(),)))
+    assert world.holder(world.task(to="a1")).agent == "a1"
+    world.agent("a2")
+    world.write(revoke(world, (row(name="a2"),), guarded=False, name="a2"))
+    assert world.holder(world.task(to="a2")).agent == "a2"
+    world.agent("a3")
+    world.write(revoke(world, (row(name="a3"),), name="a3"))
+    world.operate(partial(resume, guarded=False), ResumeParams(name="a3"))  # the bus was opened since
+    assert world.holder(world.task(to="a3")).agent == "a3"
+    assert not revoke(world, (row(holder="machine", name="a1"),), holder="machine").agents
+
+
+def test_who_is_retired_is_let_in_no_more(world: World) -> None:
+    gone = partial(retire, credentials=(row(), row("C", ends_at=1)), tokens=(token(),))
+    world.operate(gone, FlagParams(name="a1", reason="gone"))
+    assert world.rows_put == ["put_credential", "put_token"]
+    assert world.facts[-1].event == "revoked"
+    assert world.facts[-1].data == {"holder": "agent", "credentials": 1, "tokens": 1}
+    world.operate(set_agent, SetParams(name="a1", active=True))
+    assert flags(world.agents["a1"]) == ("revoked",)  # it has to be given a way in again
+    world.agent("a2")
+    world.operate(
+        partial(retire, credentials=(row(name="a2"),), guarded=False), FlagParams(name="a2", reason="x")
+    )
+    assert world.agents["a2"].revoked_at is None
 
 
 def test_what_counts_is_listed_and_the_rest_on_demand() -> None:

@@ -176,8 +176,8 @@ PROMISES: Final = (
     Promise(
         key="words",
         says="What an operator forbids is not offered, and who waits is left in peace",
-        more="Whoever is paused, drained, quarantined or retired gets nothing new by any way, and nobody does"
-        " while frozen. No ping goes to an agent that is paused or waits for a human, and no wait"
+        more="Whoever is paused, drained, quarantined, retired or revoked gets nothing new by any way, and"
+        " nobody does while frozen. No ping goes to an agent that is paused or waits for a human, and no wait"
         " costs the lease.",
         how="Every lease is opened at one place (`domain/admission.py`), and the pinger's claim passes over"
         " such agents.",

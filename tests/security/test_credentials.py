@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from bus.api import BusError
@@ -45,8 +46,11 @@ async def test_an_agent_is_added_and_revoked_at_the_command_line(site: Site) -> 
     assert path.stat().st_mode & 0o077 == path.parent.stat().st_mode & 0o077 == 0
     async with agent(site, "ann") as ann:
         assert not (await ann.sync()).leases
+        door = site.folder / "agents/ann.sock"
+        await until(door.exists)
         await rollcall(site, "agent", "revoke", "ann")
         await until(lambda: not ann._line.connected)
+        await until(lambda: not door.exists())
     with pytest.raises(NotAllowed):
         await agent(site, "ann").__aenter__()
     await rollcall(site, "agent", "add", "ann")  # it is known: it gets new credentials, and nothing else
@@ -112,6 +116,37 @@ async def test_revoking_an_agent_revokes_its_tokens(site: Site) -> None:
     assert (ended["name"], ended["credentials"], ended["tokens"]) == ("ann", 0, 1)
     (found,) = (await olga.ask(f"{ROOT}.cmd.monitor.token-ls.olga", {"all": True}))["items"]
     assert found["revoked_at"]
+
+
+async def test_who_is_retired_is_let_in_no_more(site: Site) -> None:
+    """On the bus, over HTTP and at its own socket; who is only revoked is offered nothing meanwhile."""
+    door, token = site.folder / "agents/ann.sock", site.folder / "ann.token"
+    await rollcall(site, "agent", "add", "ann", "--beats", "none")
+    await rollcall(site, *f"token create t --scope agent --agent ann --to {token}".split())
+    await until(door.exists)
+    url = (site.folder / "http.url").read_text("utf-8")
+    bearer = {"authorization": f"Bearer {token.read_text('utf-8').strip()}"}
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=bearer) as client:
+        async with agent(site, "ann") as ann:
+            assert (await client.post("/agent/sync", json={})).status_code == 200
+            await rollcall(site, "agent", "retire", "ann", "--reason", "gone")
+            await until(lambda: not ann._line.connected)
+
+        async def refused() -> bool:
+            return (await client.post("/agent/sync", json={})).status_code == 401
+
+        await until(refused)
+    await until(lambda: not door.exists())
+    with pytest.raises(NotAllowed):
+        await agent(site, "ann").__aenter__()
+    olga = await site.caller("admin", "olga")
+    task = (await olga.ask(f"{ROOT}.cmd.assigner.task-add.olga", {"title": "T", **fresh()}))["task"]
+    assign = {"task": task, "agent": "ann"}
+    await olga.ask(f"{ROOT}.cmd.monitor.agent-set.olga", {"name": "ann", "active": True, **fresh()})
+    refusal = await olga.ask(f"{ROOT}.cmd.assigner.task-assign.olga", assign | fresh())
+    assert (refusal["code"], "ann is revoked" in refusal["detail"]) == ("conflict", True)
+    await admitted(site, olga, "ann")
+    assert (await olga.ask(f"{ROOT}.cmd.assigner.task-assign.olga", assign | fresh()))["agent"] == "ann"
 
 
 async def test_an_expired_credential_lets_nobody_in(site: Site) -> None:
