@@ -2,14 +2,13 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 import anyio
 import msgspec
-from litestar import Request, Response
 from msgspec import Struct
 
 from contracts.errors import (
@@ -18,7 +17,6 @@ from contracts.errors import (
     MalformedError,
     NotAcceptableError,
     RollcallError,
-    TooLargeError,
     UnsupportedMediaError,
 )
 from contracts.operations import Operation
@@ -27,10 +25,10 @@ from contracts.operations.registry import API, Route
 from contracts.work import Committed
 from services.gateway import events, problems, reading, versions, waiting
 from services.gateway.asking import Desk
-from services.gateway.guard import CALLER, PROOF
+from services.gateway.exchange import JSON, App, Headers, Receive, Scope, Send, read_body, refuse, send_body
+from services.gateway.guard import CALLER, HEADERS, PROOF
 from services.gateway.identity import Caller, Doorkeeper
 
-JSON: Final = "application/json"
 QUERY_FIELDS_MAX: Final = 200
 NEXT: Final = "assignment.next"
 TASK: Final = "task_id"  # how the first system named an assignment: by its task
@@ -39,11 +37,18 @@ _ACCEPTED: Final = re.compile(
     r"(?:^|,)\s*(?:\*/\*|application/\*|application/(?:problem\+)?json)\s*(?:[;,]|$)"
 )
 
-AnyRequest = Request[Any, Any, Any]
+Query = list[tuple[str, str]]
+Leads = Callable[[str, Query, bytes], dict[str, str]]
+"""Returns the headers that lead on, from the path, the query and the answer."""
 
 
-class _Paged(Struct):
-    next: int | None = None
+class Way(Struct, frozen=True):
+    """One way to an operation, and what is known of its answers beforehand."""
+
+    operation: Operation
+    route: Route
+    tag: Callable[[bytes], dict[str, str]]  # the header that names the version of what is shown
+    leads: Leads
 
 
 class Door:
@@ -56,47 +61,60 @@ class Door:
         self._hub = hub
         self._stop = stop
 
-    async def answer(self, operation: Operation, route: Route, request: AnyRequest) -> Response[bytes]:
+    def at(self, operation: Operation, route: Route) -> App:
+        """Return what answers at a route."""
+        way = Way(operation, route, versions.tagger(operation), _leads(operation, route))
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self._answer(way, scope, receive, send)
+            except RollcallError as error:
+                await refuse(send, error.problem())
+
+        return answer
+
+    async def _answer(self, way: Way, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; raises RollcallError to refuse it."""
-        caller: Caller = request.scope["state"][CALLER]
-        path = dict(request.path_params)
-        who = await self._who(operation, caller, path)
-        _check_media(request)
-        body = await _body(request, operation.bytes_max)
-        query = _query(request)
+        operation, route = way.operation, way.route
+        headers: Headers = scope["state"][HEADERS]
+        path = dict(scope["path_params"])
+        who = await self._who(operation, scope["state"][CALLER], path)
+        _check_media(headers)
+        body = await read_body(headers, receive, operation.bytes_max)
+        query = _query(scope)
         given = reading.gather(operation, route, path=path, query=query, body=body)
         if TASK in given and route in operation.http and operation.scope == "agent":
             given["assignment"] = await self._desk.assignment_of(_number(given.pop(TASK)), who)
-        headers = {"cache-control": "no-store"}
+        said = {"cache-control": "no-store"}
         if not operation.query:
-            headers["idempotency-key"] = _take_key(request, given)
-        versions.expect(operation, route, request.headers, given)
+            said["idempotency-key"] = _take_key(headers, given)
+        versions.expect(operation, route, headers, given)
         params = reading.built(operation, given)
-        committed = await self._ask(operation, who, params, request)
+        committed = await self._ask(operation, who, params, headers)
         if committed.problem is not None:
-            return refusal(committed)
-        headers |= versions.etag(operation, committed.answer)
-        headers |= _links(route, request, query, committed.answer)
-        return Response(committed.answer, status_code=route.status, media_type=JSON, headers=headers)
+            await refuse(send, committed.problem)
+            return
+        said |= way.tag(committed.answer)
+        said |= way.leads(scope["path"], query, committed.answer)
+        await send_body(send, route.status, JSON, committed.answer, said)
 
-    async def _ask(self, operation: Operation, who: str, params: Struct, request: AnyRequest) -> Committed:
-        ask = partial(self._desk.ask, operation, who, params, request.headers.get("traceparent", ""))
-        wait_s = waiting.preferred(request.headers.get("prefer", ""))
-        if operation.name == NEXT and wait_s:
+    async def _ask(self, operation: Operation, who: str, params: Struct, headers: Headers) -> Committed:
+        ask = partial(self._desk.ask, operation, who, params, headers.get("traceparent", ""))
+        if operation.name == NEXT and (wait_s := waiting.preferred(headers.get("prefer", ""))):
             return await waiting.until_due(self._desk.context, who, ask, wait_s, self._stop)
         return await ask()
 
-    def changes(self, request: AnyRequest) -> AsyncIterator[bytes]:
+    def changes(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of changes; raises RollcallError to refuse it."""
-        caller: Caller = request.scope["state"][CALLER]
+        caller: Caller = scope["state"][CALLER]
         if reach(STREAM, caller.role) is None:
             raise ForbiddenError(f"a token of scope {caller.role} may not listen to changes")
-        asked = dict(_query(request))
-        after = request.headers.get("last-event-id", "")
+        asked = dict(_query(scope))
+        after = scope["state"][HEADERS].get("last-event-id", "")
         place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
         if asked:
             raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
-        proof = request.scope["state"][PROOF]
+        proof = scope["state"][PROOF]
 
         async def still() -> bool:
             """Look whether the token counts: a stream ends with it."""
@@ -123,42 +141,16 @@ class Door:
         return own
 
 
-def refusal(committed: Committed) -> Response[bytes]:
-    """Return what the owner refused."""
-    assert committed.problem is not None  # noqa: S101 - for the type checkers
-    problem = committed.problem
-    return Response(
-        problems.body(problem),
-        status_code=problem.status,
-        media_type=problems.MEDIA_TYPE,
-        headers=problems.headers(problem),
-    )
-
-
-def _check_media(request: AnyRequest) -> None:
-    accept = request.headers.get("accept", "*/*")
-    if not _ACCEPTED.search(accept):
+def _check_media(headers: Headers) -> None:
+    if not _ACCEPTED.search(headers.get("accept", "*/*")):
         raise NotAcceptableError(f"{JSON} and {problems.MEDIA_TYPE} are spoken here")
-    kind = request.headers.get("content-type")
+    kind = headers.get("content-type")
     if kind is not None and kind.partition(";")[0].strip().lower() != JSON:
         raise UnsupportedMediaError(f"{JSON} is spoken here")
 
 
-async def _body(request: AnyRequest, bytes_max: int) -> bytes:
-    """Return the body; what is too large is not read to its end."""
-    length = request.headers.get("content-length", "0")
-    if _is_number(length) and int(length[:19]) > bytes_max:
-        raise TooLargeError(f"{length[:19]} bytes, the limit is {bytes_max}")
-    found = bytearray()
-    async for part in request.stream():
-        found += part
-        if len(found) > bytes_max:
-            raise TooLargeError(f"more than {bytes_max} bytes")
-    return bytes(found)
-
-
-def _query(request: AnyRequest) -> list[tuple[str, str]]:
-    raw = request.scope["query_string"].decode("ascii", "replace")
+def _query(scope: Scope) -> Query:
+    raw = scope["query_string"].decode("ascii", "replace")
     try:
         return parse_qsl(raw, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
     except ValueError as error:
@@ -177,9 +169,9 @@ def _number(value: Any) -> int:
         raise InvalidError("task_id is a number", fields={TASK: "is no number"}) from error
 
 
-def _take_key(request: AnyRequest, given: reading.Given) -> str:
+def _take_key(headers: Headers, given: reading.Given) -> str:
     """Return under which id the command is sent; the header and the body may not name two."""
-    header = request.headers.get("idempotency-key")
+    header = headers.get("idempotency-key")
     key = "" if header is None else header.strip().strip('"')
     said = given.get("command_id")
     if header is not None and not key:
@@ -193,16 +185,26 @@ def _take_key(request: AnyRequest, given: reading.Given) -> str:
     return str(given["command_id"])
 
 
-def _links(route: Route, request: AnyRequest, query: list[tuple[str, str]], answer: bytes) -> dict[str, str]:
-    """Return the headers that lead on: to what was made, or to the next page."""
-    if route.location:
+class _Paged(Struct):
+    next: int | None = None
+
+
+def _leads(operation: Operation, route: Route) -> Leads:
+    """Return what finds the headers that lead on: to what was made, or to the next page."""
+
+    def made(_path: str, _query: Query, answer: bytes) -> dict[str, str]:
         named = {name: str(value) for name, value in msgspec.json.decode(answer).items()}
         return {"location": API + route.location.format_map(named)}
-    if route.method != "GET":
-        return {}
-    following = msgspec.json.decode(answer, type=_Paged).next
-    if following is None:
-        return {}
-    again = [(name, value) for name, value in query if name != "after"]
-    where = urlencode([*again, ("after", str(following))])
-    return {"link": f'<{request.scope["path"]}?{where}>; rel="next"'}
+
+    def paged(path: str, query: Query, answer: bytes) -> dict[str, str]:
+        following = page.decode(answer).next
+        if following is None:
+            return {}
+        again = [(name, value) for name, value in query if name != "after"]
+        return {"link": f'<{path}?{urlencode([*again, ("after", str(following))])}>; rel="next"'}
+
+    if route.location:
+        return made
+    page = msgspec.json.Decoder(_Paged)
+    pages = route.method == "GET" and "next" in operation.result.__struct_fields__
+    return paged if pages else lambda _path, _query, _answer: {}

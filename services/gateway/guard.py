@@ -1,6 +1,5 @@
 """What is asked before anything else: by which name, from which page, and with which token."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
@@ -19,18 +18,27 @@ from contracts.errors import (
     UnauthorizedError,
 )
 from services.gateway import Listening, problems, rates, session, site
+from services.gateway.exchange import (
+    JSON,
+    App,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    read_body,
+    refuse,
+    send_body,
+    send_raw,
+)
 from services.gateway.identity import Doorkeeper
 from services.gateway.rates import FAILURES, PER_ADDRESS, Left, Rates
 
 log = structlog.get_logger(__name__)
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 CALLER: Final = "caller"  # under which the scope says who asks
-PROOF: Final = "proof"  # and with what it was proved: the header, and the cookie
+PROOF: Final = "proof"  # with what it was proved: the header, and the cookie
+HEADERS: Final = "headers"  # and what all headers say
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ONCE: Final = frozenset(
     {
@@ -65,14 +73,14 @@ class Guard:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = headers_of(scope)
         try:
             _check_once(scope)
             self._check_host(headers)
             method, path = str(scope["method"]), str(scope["path"])
             page = self._site.find(method, path)
             if page is not None:  # also when a link elsewhere leads here: nobody's data is in it
-                await _answer(send, *site.response(page, method, headers))
+                await send_raw(send, *site.response(page, method, headers))
                 return
             self._check_origin(headers)
             if path.startswith(problems.PAGES):
@@ -83,15 +91,16 @@ class Guard:
                 return
             send = await self._admitted(scope, headers, send)
         except RollcallError as error:
-            await refuse(error, send)
+            more = rates.headers(error.left) if isinstance(error, TooManyError) else {}
+            await refuse(send, error.problem(), more)
             return
         except Exception:
             log.exception("request.failed")
-            await refuse(InternalError(), send)
+            await refuse(send, InternalError().problem())
             return
         await self._app(scope, receive, send)
 
-    async def _admitted(self, scope: Scope, headers: dict[str, str], send: Send) -> Send:
+    async def _admitted(self, scope: Scope, headers: Headers, send: Send) -> Send:
         """Say who it is, and return how it is answered: with what is left to it."""
         now = anyio.current_time()
         address = self._address(scope, headers)
@@ -105,12 +114,11 @@ class Guard:
             self._count_failure(address, now, error)
         if not proof[0]:
             session.check_page(scope["method"], headers, scope["scheme"])
-        scope["state"][PROOF] = proof
         left = self._callers.take(f"agent:{caller.agent}" if caller.agent else f"token:{caller.name}", now)
         if not left.allowed:
             raise TooManyError(left)
-        scope["state"][CALLER] = caller
-        more = rates.headers(left)
+        scope["state"] |= {CALLER: caller, PROOF: proof, HEADERS: headers}
+        more = [(name.encode(), value.encode()) for name, value in rates.headers(left).items()]
 
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -119,23 +127,23 @@ class Guard:
 
         return answer
 
-    def _address(self, scope: Scope, headers: dict[str, str]) -> str:
+    def _address(self, scope: Scope, headers: Headers) -> str:
         """Return whose requests are counted: a proxy that we know says it, behind what it was told."""
         peer = str((scope.get("client") or ("",))[0])
         said = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         return said if said and peer in self._proxies else peer
 
-    async def _enter(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _enter(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Change a link into a session; whoever guesses is slowed down as with tokens."""
         session.check_page("POST", headers, scope["scheme"])
-        body = await session.read_body(receive)
+        body = await read_body(headers, receive, session.CODE_BYTES_MAX)
         try:
             view, drawn = await self._sessions.enter(body)
         except UnauthorizedError as error:
             self._count_failure(self._address(scope, headers), anyio.current_time(), error)
         cookie = session.baked(drawn, headers, scope["scheme"])
         more = {"set-cookie": cookie, "cache-control": "no-store"}
-        await _send(send, 201, "application/json", session.told(view), more)
+        await send_body(send, 201, JSON, session.told(view), more)
 
     def _count_failure(self, address: str, now: float, error: UnauthorizedError) -> NoReturn:
         failed = self._failures.take(address, now)
@@ -143,12 +151,12 @@ class Guard:
             raise error
         raise TooManyError(failed) from error
 
-    def _check_host(self, headers: dict[str, str]) -> None:
+    def _check_host(self, headers: Headers) -> None:
         """Refuse a foreign name: it is how a page elsewhere reaches a server on this machine."""
         if _name(headers.get("host", "")) not in self._hosts:
             raise MisdirectedError("add its name to http.names if it is ours")
 
-    def _check_origin(self, headers: dict[str, str]) -> None:
+    def _check_origin(self, headers: Headers) -> None:
         """Refuse what another page asks in somebody's browser."""
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
@@ -184,28 +192,8 @@ class TooManyError(OverloadedError):
         return structs.replace(super().problem(), retry_after_s=self.left.retry_s)
 
 
-async def refuse(error: RollcallError, send: Send) -> None:
-    """Send a refusal."""
-    problem = error.problem()
-    headers = problems.headers(problem)
-    if isinstance(error, TooManyError):
-        headers |= {name.decode(): value.decode() for name, value in rates.headers(error.left)}
-    await _send(send, problem.status, problems.MEDIA_TYPE, problems.body(problem), headers)
-
-
 async def explain(code: str, send: Send) -> None:
     """Send what a kind of refusal means: the `type` of each leads here."""
     page = problems.page(code)
     kind = "text/plain; charset=utf-8"
-    await _send(send, 404 if page is None else 200, kind, page or b"There is no such refusal.\n", {})
-
-
-async def _send(send: Send, status: int, kind: str, body: bytes, more: dict[str, str]) -> None:
-    headers = {"content-type": kind, "content-length": str(len(body)), "x-content-type-options": "nosniff"}
-    raw = [(name.encode(), value.encode()) for name, value in (headers | more).items()]
-    await _answer(send, status, raw, body)
-
-
-async def _answer(send: Send, status: int, raw: site.Headers, body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    await send_body(send, 404 if page is None else 200, kind, page or b"There is no such refusal.\n", {})

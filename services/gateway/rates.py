@@ -55,9 +55,9 @@ class Rates:
         )
 
 
-def headers(left: Left) -> list[tuple[bytes, bytes]]:
+def headers(left: Left) -> dict[str, str]:
     """Return what is left as headers (draft-ietf-httpapi-ratelimit-headers)."""
-    return [
-        (b"ratelimit-policy", f'"default";q={left.limit};w={WINDOW_S}'.encode()),
-        (b"ratelimit", f'"default";r={left.remaining};t={left.reset_s}'.encode()),
-    ]
+    return {
+        "ratelimit-policy": f'"default";q={left.limit};w={WINDOW_S}',
+        "ratelimit": f'"default";r={left.remaining};t={left.reset_s}',
+    }

@@ -18,7 +18,8 @@ from services.gateway.asking import Desk
 from services.gateway.connection import Config, Connection
 from services.gateway.door import Door
 from services.gateway.events import Hub
-from services.gateway.guard import App, Guard
+from services.gateway.exchange import App
+from services.gateway.guard import Guard
 from services.gateway.identity import Doorkeeper
 from services.gateway.session import Sessions
 

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,8 +13,6 @@ from contracts.codec import decode, encode
 from contracts.errors import (
     ForbiddenError,
     InternalError,
-    MalformedError,
-    TooLargeError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -156,20 +154,6 @@ def baked(token: str, headers: Mapping[str, str], scheme: str, *, ends: bool = F
     name = f"{GUARDED}={token}; Secure" if secure else f"{COOKIE}={token}"
     age = 0 if ends else SESSION_US // 1_000_000
     return f"{name}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"
-
-
-async def read_body(receive: Any) -> bytes:
-    """Return a small body; raises TooLargeError."""
-    found = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MalformedError("the body did not come to its end")
-        found += message.get("body", b"")
-        if len(found) > CODE_BYTES_MAX:
-            raise TooLargeError(f"more than {CODE_BYTES_MAX} bytes")
-        if not message.get("more_body", False):
-            return bytes(found)
 
 
 def told(view: TokenView) -> bytes:

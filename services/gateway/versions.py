@@ -1,8 +1,9 @@
 """`ETag` and `If-Match`: the version of what was read, so that no change undoes one that was not seen."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -57,15 +58,16 @@ def _version(operation: Operation, if_match: str) -> int:
     raise InvalidError("one ETag, as it was read", fields={"If-Match": "is no ETag"})
 
 
-def etag(operation: Operation, answer: bytes) -> dict[str, str]:
-    """Return the header that names the version of what an answer shows."""
+def tagger(operation: Operation) -> Callable[[bytes], dict[str, str]]:
+    """Return what finds the header that names the version of what an answer shows."""
     place = version_in(operation.result)
     if not place:
-        return {}
-    found: Any = msgspec.json.decode(answer)
-    for name in place:
-        found = found[name]
-    return {"etag": f'"{found}"'}
+        return lambda _answer: {}
+    kind: Any = int
+    for name in reversed(place):
+        kind = msgspec.defstruct("Versioned", [(name, kind)])
+    decoder, take = msgspec.json.Decoder(kind), attrgetter(".".join(place))
+    return lambda answer: {"etag": f'"{take(decoder.decode(answer))}"'}
 
 
 @cache
