@@ -92,7 +92,9 @@ async def _bound(listening: Listening, stop: anyio.Event) -> socket.socket | Non
     said = False
     while not stop.is_set():
         try:
-            return socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
+            found = socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from here
+            return found
         except OSError as error:
             if not said:
                 hint = "name another port: http.port"
