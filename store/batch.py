@@ -209,22 +209,24 @@ class Batch:
 
 
 def load_life(catalogue: Catalogue, rng: Rng, now: int) -> Course[Life]:
+    """Load what the store knows about itself, and the numbers it has drawn; `now` as in `look_life`."""
+    life = yield from look_life(catalogue, rng, now)
+    life.last_ids = dict((yield Fetch(catalogue["sequences"])))
+    return life
+
+
+def look_life(catalogue: Catalogue, rng: Rng, now: int) -> Course[Life]:
     """Load what the store knows about itself; `now` is the caller's, from before it had the file.
 
     Whoever waited for the file may have read its clock before somebody who committed meanwhile. So that the
     order of commits is the order of instants, the later one counts, unless the clock was set back.
     """
-    latest = yield Fetch(catalogue["last_audit"])
-    last = latest[0][1] if latest else now
-    meta = dict((yield Fetch(catalogue["get_meta"])))
-    last_ids = dict((yield Fetch(catalogue["sequences"])))
-    until = meta.get("answers_until")
-    frozen = meta.get("frozen")
+    ((last, incarnation, until, frozen),) = yield Fetch(catalogue["life"])
     return Life(
-        incarnation=meta["incarnation"],
-        now=last if now < last <= now + STEP_BACK_US else now,
+        incarnation=incarnation,
+        now=last if last is not None and now < last <= now + STEP_BACK_US else now,
         answers_until=None if until is None else int(until),
-        last_ids=last_ids,
+        last_ids={},
         rng=rng,
         frozen=None if frozen is None else msgspec.json.decode(frozen, type=Frozen | None),
     )
@@ -262,7 +264,7 @@ def look(catalogue: Catalogue, units: Sequence[Unit], now: int, rng: Rng) -> Cou
     """Do units that only read; one whose lookup the engine refuses fails alone."""
     outcomes: list[Outcome] = []
     try:
-        life = yield from load_life(catalogue, rng, now)
+        life = yield from look_life(catalogue, rng, now)
         outcomes = yield from Batch(catalogue, life).read(units)
     except StatementError as error:
         if len(units) == 1:

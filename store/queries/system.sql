@@ -6,6 +6,14 @@
 -- What the store knows about itself.
 SELECT key, value FROM meta;
 
+-- name: life
+-- What a look has to know about the store, in one row: when its latest change was, and what `get_meta` tells.
+SELECT
+    (SELECT at FROM audit ORDER BY seq DESC LIMIT 1),
+    (SELECT value FROM meta WHERE key = 'incarnation'),
+    (SELECT value FROM meta WHERE key = 'answers_until'),
+    (SELECT value FROM meta WHERE key = 'frozen');
+
 -- name: incarnation
 -- Which life of the store this is.
 SELECT value FROM meta WHERE key = 'incarnation';

@@ -176,6 +176,7 @@ PLANS = {
     "forget_credentials": ["SEARCH credentials USING INDEX credentials_expires_at (expires_at<?)"],
     "forget_processes": ["SEARCH processes USING INDEX processes_alive_at (alive_at<?)"],
     "last_audit": [],
+    "life": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1 (key=?)"],
     "incarnation": ["SEARCH meta USING INDEX sqlite_autoindex_meta_1"],
 }
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
