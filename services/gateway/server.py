@@ -88,13 +88,10 @@ def _config(guarded: Guard, listening: Listening) -> Config:
 
 async def _bound(listening: Listening, stop: anyio.Event) -> socket.socket | None:
     """Return the socket to listen on; None when `stop` came first."""
-    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
     said = False
     while not stop.is_set():
         try:
-            found = socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from here
-            return found
+            return _open(listening)
         except OSError as error:
             if not said:
                 hint = "name another port: http.port"
@@ -104,6 +101,17 @@ async def _bound(listening: Listening, stop: anyio.Event) -> socket.socket | Non
         with anyio.move_on_after(AGAIN_S):
             await stop.wait()
     return None
+
+
+def _open(listening: Listening) -> socket.socket:
+    """Listen, to connections on which the second part of an answer waits for no word about the first.
+
+    They have that from the socket that they come by: asyncio sees to it only where the protocol was named.
+    """
+    family = socket.AF_INET6 if ":" in listening.host else socket.AF_INET
+    found = socket.create_server((listening.host, listening.port), family=family, backlog=BACKLOG)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def address(said: Listening, port: int) -> str:

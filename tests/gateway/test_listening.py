@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import anyio
 import httpx
 import pytest
 
@@ -52,11 +51,13 @@ def test_the_address_that_is_said_can_be_asked(host: str, names: tuple[str, ...]
     assert server.address(Listening(host=host, names=names), 1) == where
 
 
-async def test_no_answer_waits_for_its_own_beginning_to_be_heard() -> None:
-    listening = await server._bound(Listening(), anyio.Event())
-    assert listening is not None
-    with listening, socket.create_connection(listening.getsockname()), listening.accept()[0] as ours:
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+def test_no_answer_waits_for_its_own_beginning_to_be_heard() -> None:
+    with (
+        server._open(Listening()) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_it_runs_alone(tmp_path: Path) -> None:
