@@ -121,6 +121,7 @@ async def told(web: Web, admin: httpx.AsyncClient, ear: Receiver) -> dict[str, A
     )
     assert made.status_code == 201
     task = (await admin.post("/tasks/", json={"title": "ship it"})).json()["task"]
+    await web.world.settle()  # it is given, and there is something to deliver
     await Post(web.world).until_over()
     (seen,) = (await admin.get("/deliveries", params={"agent": "builder"})).json()["items"]
     assert ear.got[0].line == "POST /ping HTTP/1.1"
