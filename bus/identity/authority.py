@@ -55,9 +55,10 @@ class Authority:
 
     async def tell(self, ended: Mapping[str, int], now: int) -> None:
         """Tell the server who is let in no more, and which keys sign now, if that is news."""
-        self._keyring.revoke(ended)
         try:
-            news = await self._tell(now // 1_000_000)
+            async with self._keyring.turn.taken():
+                self._keyring.revoke(ended)
+                news = await self._tell(now // 1_000_000)
         except BusError as error:
             log.warning("accounts.not_told", reason=str(error))  # the next round tries again
             return
@@ -73,8 +74,12 @@ class Authority:
         """Let roles sign with new keys; what the old ones signed counts until then (seconds).
 
         The server knows a new key before anything is signed with it. Raises BusError when it cannot be told;
-        where no server runs, the next one is told when it starts.
+        where no server runs, the next one is told when it starts. Two at once take turns.
         """
+        async with self._keyring.turn.taken():
+            await self._rotate(roles, now_s, until_s=until_s)
+
+    async def _rotate(self, roles: Sequence[str], now_s: int, *, until_s: int) -> None:
         drawn = {role: self._keyring.announce(role, until_s=now_s + ANNOUNCED_S) for role in roles}
         await self._tell(now_s)
         for role, key in drawn.items():

@@ -8,11 +8,15 @@ signs nothing itself, so its own seed is thrown away as soon as it is drawn.
 from __future__ import annotations
 
 import base64
+import fcntl
+import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
+import anyio
 import msgspec
 from msgspec import Struct, structs
 
@@ -23,6 +27,8 @@ from bus.private import private, private_folder
 
 T = TypeVar("T")
 
+TURN_S: Final = 30.0
+LOOK_S: Final = 0.01
 ACCOUNTS: Final = ("core", "agents", "system")
 
 
@@ -38,12 +44,66 @@ class Beside(Struct, frozen=True):
     until_s: int
 
 
+class Turn:
+    """Whoever changes the keys, or tells the server of them, does so alone: a lock on the folder.
+
+    It belongs to the process, and ends with it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Keep the lock in `folder`."""
+        self._folder = folder
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncGenerator[None]:
+        """Wait for the turn, at most 30 s, and keep it for the block; raises KeyringError."""
+        with self._opened() as lock:
+            with anyio.move_on_after(TURN_S) as patience:
+                while not _try_lock(lock):  # noqa: ASYNC110 - of another process: nobody tells us
+                    await anyio.sleep(LOOK_S)
+            if patience.cancelled_caught:
+                raise self._refused()
+            yield
+
+    @contextmanager
+    def taken_at_once(self) -> Generator[None]:
+        """Do the same where nothing can be awaited."""
+        give_up = time.monotonic() + TURN_S
+        with self._opened() as lock:
+            while not _try_lock(lock):
+                if time.monotonic() > give_up:
+                    raise self._refused()
+                time.sleep(LOOK_S)
+            yield
+
+    @contextmanager
+    def _opened(self) -> Generator[int]:
+        private_folder(self._folder)
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _refused(self) -> KeyringError:
+        return KeyringError(f"{self._folder}: another process has been changing keys for {TURN_S:g} s")
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 class Keyring:
     """The keys in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Use those in `folder`; nothing is read yet."""
         self.folder = folder
+        self.turn = Turn(folder)
 
     @property
     def made(self) -> bool:

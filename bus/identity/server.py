@@ -29,6 +29,10 @@ class Secured:
 
     def config(self) -> list[str]:
         """Return lines for the configuration of the server; nothing in them is secret."""
+        with self.keyring.turn.taken_at_once():
+            return self._config()
+
+    def _config(self) -> list[str]:
         self.keyring.ensure(self._grants)
         operator = self.keyring.operator()
         at_s = self.keyring.next_issue()
@@ -47,7 +51,9 @@ class Secured:
     @property
     def account(self) -> str:
         """Under which name the server keeps the streams."""
-        self.keyring.ensure(self._grants)
+        if not self.keyring.made:
+            with self.keyring.turn.taken_at_once():
+                self.keyring.ensure(self._grants)
         return self.keyring.account("core")
 
     def accounts(self, at_s: int) -> dict[str, str]:

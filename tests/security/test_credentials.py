@@ -1,6 +1,8 @@
 """Credentials: drawn where they are used, let in at once, replaced, and cut off within a second."""
 
+import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from bus.api import BusError
 from bus.client import Access
 from bus.identity import jwt
-from bus.identity.keyring import KeyringError
+from bus.identity.keyring import Keyring, KeyringError
 from bus.identity.keys import Key
 from rollcall.client import Agent, NotAllowed
 from tests.security.site import ROOT, Caller, Site, fresh, rollcall, secured
@@ -210,6 +212,62 @@ async def test_the_keys_of_roles_are_replaced_while_all_runs(site: Site) -> None
     await until(lambda: bob.client.is_connected)  # who has the key of the role signs in anew
     with pytest.raises(KeyringError):
         site.keyring.signer("nobody")
+
+
+ROTATION = """
+import sys, time, anyio
+from rollcall.settings import Settings
+from rollcall.wiring import authority
+from pathlib import Path
+keys = authority(Settings(state_dir=Path(sys.argv[1])))
+assert keys.ready
+print("ready", flush=True)
+sys.stdin.read()
+now_s = int(time.time())
+for _ in range(4):
+    anyio.run(lambda: keys.rotate(["agent", "pinger"], now_s, until_s=now_s + 3_600))
+"""
+
+
+async def test_who_replaces_keys_at_the_same_time_takes_turns(site: Site) -> None:
+    """No key is lost that was used meanwhile: all that was ever signed counts on."""
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    first = {role: site.keyring.signer(role).public for role in ("agent", "pinger")}
+    pipe = asyncio.subprocess.PIPE
+    program = (sys.executable, "-c", ROTATION, str(site.folder))
+    programs = [await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe) for _ in range(3)]
+    for one in programs:
+        assert one.stdin is not None
+        assert one.stdout is not None
+        assert await one.stdout.readline() == b"ready\n"
+    for one in programs:
+        one.stdin.close()  # type: ignore[union-attr]
+    creds = [await admitted(site, olga, "ann") for _ in range(20)]  # signed by whichever key it is by now
+    assert [await one.wait() for one in programs] == [0, 0, 0]
+    beside = site.keyring.beside()
+    for role, key in first.items():
+        kept = {one.key for one in beside if one.role == role}
+        assert key in kept
+        assert len(kept) == 12
+        assert site.keyring.signer(role).public not in kept
+    for path in creds:
+        caller = await site.let_in(Access(credentials_file=str(path)), "_INBOX_ann")
+        await caller.client.close()
+
+
+async def test_who_waits_too_long_for_its_turn_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.identity.keyring.TURN_S", 0.02)
+    one, other = Keyring(tmp_path).turn, Keyring(tmp_path).turn
+    async with one.taken():
+        with pytest.raises(KeyringError, match="another process"):
+            await other.taken().__aenter__()
+        with pytest.raises(KeyringError, match="another process"):
+            other.taken_at_once().__enter__()
+    with other.taken_at_once():
+        pass
 
 
 async def test_keys_are_replaced_where_they_are(site: Site, tmp_path: Path) -> None:
