@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType, structs
 
 from contracts import subjects
+from contracts.credentials import CredentialRow
 from contracts.errors import ExistsError, InvalidError, NotFoundError
 from contracts.messages import AgentSpec
 from contracts.operations.agents import AddParams, AgentRef, ListResult, SetParams, ShowResult
@@ -14,6 +15,7 @@ from contracts.views import AgentView, AssignmentView
 from contracts.views import view as shown_as
 from contracts.work import Changes, View
 from domain.addresses import Reach, place
+from domain.credentials import namesake
 from domain.draft import Draft
 from domain.processes import BACK, UNSAID
 from domain.projection import flags, project, put_agent, status4, status6
@@ -33,8 +35,9 @@ def add(
     timers: Timers,
     cause: str | None = None,
     reach: Reach = STRANGERS,
+    people: Sequence[CredentialRow] = (),
 ) -> Changes:
-    """Register an agent."""
+    """Register an agent; `people` are the credentials of those who operate under its name."""
     _refuse_address(params.endpoint_url, reach)
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
     if params.name.lower() == subjects.CANARY:
@@ -42,6 +45,12 @@ def add(
     known = draft.find_agent(params.name)
     if known is not None:
         raise ExistsError(f"there is an agent {known.name}", agent=known.name)
+    other = namesake(people, now)
+    if other is not None:
+        raise ExistsError(
+            f"{other.holder} {other.name} has credentials of this name, and names are used once: use another,"
+            f" or end them: rollcall credential revoke {other.name} --holder {other.holder}"
+        )
     main = params.kind == "main_agent"
     capacity, minutes = params.capacity, params.timeout_minutes
     usual_us = timers.accept_main_us if main else timers.accept_sub_us

@@ -45,12 +45,16 @@ def create(
         raise ExistsError("this key was let in before: a key is used once")
     name = params.name
     draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
+    found = view.agents.get(name.lower())
     if params.holder == "agent":
-        found = view.agents.get(name.lower())
         if found is None or not found.active:
             raise NotFoundError(f"there is no active agent {name}")
         name = found.name
         let_in(draft, found)
+    elif found is not None and params.holder != "machine":
+        raise ExistsError(
+            f"{found.name} is an agent, and what is said under its name is its own: use another"
+        )
     row = CredentialRow(
         public_key=params.public_key,
         holder=params.holder,
@@ -120,6 +124,11 @@ def listed(rows: Sequence[CredentialRow], now: int, *, every: bool) -> ListResul
 def counts(row: CredentialRow, now: int) -> bool:
     """Return whether somebody is let in with it now."""
     return now < row.expires_at and _ends_after(row, now)
+
+
+def namesake(rows: Sequence[CredentialRow], now: int) -> CredentialRow | None:
+    """Return one of these credentials of people that counts: an agent must not have its name."""
+    return next((row for row in rows if counts(row, now)), None)
 
 
 def _ends_after(row: CredentialRow, at: int) -> bool:

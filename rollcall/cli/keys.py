@@ -76,9 +76,10 @@ def add_agent(caller: Caller, operation: Operation, params: Struct) -> None:
     try:
         data = answer(caller, operation, params)
     except Refused as error:
-        if not (secured and plain and error.problem.code == "exists"):
+        known = (error.problem.state or {}).get("agent")
+        if not (secured and plain and known):
             raise
-        name = str((error.problem.state or {}).get("agent", name))
+        name = str(known)
         data = msgspec.json.encode({"name": name})
     if not secured:
         told(caller, operation, params, data)

@@ -13,10 +13,14 @@ from contracts.intake import IntakeLimits, PlainWords, RulebookRow, Sort
 from contracts.operations import BY_NAME
 from contracts.operations.intake import TryResult
 from contracts.work import Cast, Changes, CommandKey, Committed, Lookup, Needs, Unit, View
+from domain.credentials import namesake
 from domain.intake import books, deciding, rules
 from domain.timers import Timers
 
 NEWEST = Lookup(query="newest_rulebook")
+TWO_OF_A_NAME = (
+    "conflict: an agent and somebody who operates have this name: which of them said it is not known"
+)
 UNREADABLE = "unreadable"  # what stands for a name that is none
 
 
@@ -63,19 +67,21 @@ class Intake(Struct, frozen=True, kw_only=True):
         except RollcallError as error:
             text, reason = "", f"{error.code}: {error.detail}"
         # who may publish under a name is the bus's to say; whether it is an agent's, the store's
+        people = Lookup(query="people_named", params=(("name", name),))
         saying = deciding.Saying(sort="operator", name=name, channel=channel, text=text)
 
         def decide(view: View, now: int) -> Changes:
             agent = view.agents.get(name.lower())
             said = saying if agent is None else structs.replace(saying, sort="agent", name=agent.name)
-            if reason:
-                return deciding.refused(view, now, said, reason, known=self._known(view, saying))
+            doubt = "" if agent is None or namesake(view.rows[people], now) is None else TWO_OF_A_NAME
+            if reason or doubt:
+                return deciding.refused(view, now, said, reason or doubt, known=self._known(view, saying))
             return self._heard(view, now, said)
 
         place = f"@{delivery.seq}.{delivery.at_us}"  # delivered again it is done once
         return Unit(
             key=f"{name}.{channel}",
-            needs=self._needs(saying),
+            needs=self._needs(saying, people),
             decide=decide,
             actor=saying.sender,
             command=CommandKey("rollcall:intake", place, digest(delivery.tokens)),
@@ -106,8 +112,9 @@ class Intake(Struct, frozen=True, kw_only=True):
 
         return request.read(self._needs(saying), answer)
 
-    def _needs(self, saying: deciding.Saying) -> Needs:
-        return Needs(agents=(saying.name,), lookups=(self._pace(saying), _made(saying)), shared=(NEWEST,))
+    def _needs(self, saying: deciding.Saying, *more: Lookup) -> Needs:
+        lookups = (self._pace(saying), _made(saying), *more)
+        return Needs(agents=(saying.name,), lookups=lookups, shared=(NEWEST,))
 
     def _known(self, view: View, saying: deciding.Saying) -> deciding.Known:
         return deciding.Known(

@@ -164,11 +164,17 @@ class Monitor(Struct, frozen=True, kw_only=True):
         )
 
     def _add(self, request: Request) -> Unit:
-        params = request.params
+        params, people = request.params, credentials.people(request.params.name)
         return request.write(
-            Needs(agents=(params.name,)),
+            Needs(agents=(params.name,), lookups=(people,)),
             lambda view, now: agents.add(
-                view, now, params, actor=request.actor, timers=self.timers, reach=self.reach
+                view,
+                now,
+                params,
+                actor=request.actor,
+                timers=self.timers,
+                reach=self.reach,
+                people=view.rows[people],
             ),
         )
 

@@ -64,9 +64,8 @@ class Desk(Struct, frozen=True):
             raise NotSecuredError("the monitor has no keys to sign with")
         known = _known(params.holder, params.name)
         same = Lookup(query="credential_keyed", params=(("public_key", params.public_key),))
-        agents = (params.name,) if params.holder == "agent" else ()
         return request.write(
-            Needs(agents=agents, lookups=(known, same)),
+            Needs(agents=(params.name,), lookups=(known, same)),
             lambda view, now: credentials.create(
                 view,
                 now,
@@ -110,6 +109,11 @@ class Desk(Struct, frozen=True):
         (outcome,) = await context.ledger.run([unit], now)
         if isinstance(outcome, Committed):
             await self.authority.tell(ended, now)
+
+
+def people(name: str) -> Lookup:
+    """Return where the credentials of people under a name stand."""
+    return Lookup(query="people_named", params=(("name", name),))
 
 
 def ways(name: str, holder: str = "agent") -> tuple[Lookup, Lookup]:

@@ -7,6 +7,11 @@ ON CONFLICT (public_key) DO UPDATE SET ends_at = excluded.ends_at;
 -- All credentials of a holder, whatever the case of the name.
 SELECT {columns} FROM credentials WHERE holder = :holder AND name_key = lower(:name);
 
+-- name: people_named -> CredentialRow
+-- The credentials of people under a name, whatever the case.
+SELECT {columns} FROM credentials
+WHERE holder IN ('operator', 'admin', 'read_only') AND name_key = lower(:name);
+
 -- name: credential_keyed -> CredentialRow
 -- The credential of a key.
 SELECT {columns} FROM credentials WHERE public_key = :public_key;

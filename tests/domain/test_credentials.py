@@ -8,14 +8,14 @@ from msgspec import structs
 
 from contracts.credentials import CredentialRow, Holder
 from contracts.errors import ConflictError, ExistsError, NotFoundError
-from contracts.operations.agents import SetParams
+from contracts.operations.agents import AddParams, SetParams
 from contracts.operations.credentials import CreateParams, CreateResult, RevokeParams, RevokeResult
 from contracts.operations.flags import FlagParams, ResumeParams
 from contracts.operations.tokens import CreateParams as TokenParams
 from contracts.tokens import TokenRow
 from contracts.work import Changes
 from domain import credentials, tokens
-from domain.agents import set_agent
+from domain.agents import add, set_agent
 from domain.credentials import DAY_US, MINUTE_US
 from domain.flags import flag, resume, retire
 from domain.projection import flags
@@ -98,6 +98,16 @@ def test_who_is_no_agent_gets_none_as_an_agent(world: World) -> None:
         create(world, same=(row(),))
 
 
+def test_people_and_agents_do_not_share_a_name(world: World) -> None:
+    with pytest.raises(ExistsError, match="a1 is an agent"):
+        create(world, "A1", holder="read_only")
+    assert create(world, "A1", holder="machine").rows
+    people = (row(ends_at=START), row("C", "admin", "A2"))
+    with pytest.raises(ExistsError, match="admin A2 has credentials"):
+        world.operate(partial(add, people=people), AddParams(name="a2"))
+    world.operate(partial(add, people=people[:1]), AddParams(name="a2"))
+
+
 def test_a_new_key_ends_the_old_ones_after_a_while(world: World) -> None:
     soon = row("C", ends_at=START + MINUTE_US)
     changes = create(world, known=(row(), soon), keep_minutes=10)
@@ -142,13 +152,8 @@ def test_whom_nothing_lets_in_is_offered_nothing_until_it_gets_a_key(world: Worl
 def test_a_token_is_a_way_in_too(world: World) -> None:
     world.write(revoke(world, (row(),)))
     world.operate(partial(flag, which="quarantined"), FlagParams(name="a1", reason="it answers nonsense"))
-    given: dict[str, Any] = {
-        "name": "t",
-        "scope": "agent",
-        "agent": "A1",
-        "prefix": "rcl_agent_00000000",
-        "digest": "0" * 64,
-    }
+    given: dict[str, Any] = {"name": "t", "scope": "agent"}
+    given |= {"prefix": "rcl_agent_00000000", "digest": "0" * 64}
     allow = partial(tokens.create, known=())
     world.operate(allow, TokenParams(agent="A1", **given))
     agent = world.agents["a1"]

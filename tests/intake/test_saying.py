@@ -2,12 +2,15 @@
 
 import base64
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from contracts.operations.intake import Became
 from tests.intake.conftest import Talk
 from tests.support.asking import Refused
+from tests.support.house import START
 from tests.support.world import World
 
 BUG = "Please fix the login bug."
@@ -49,6 +52,21 @@ async def test_a_retired_agent_makes_nothing_at_any_door(world: World, talk: Tal
     with pytest.raises(Refused, match="no active agent bob"):
         await world.asks("bob", "agent.say", text=BUG)
     assert not world.rows("SELECT 1 FROM tasks")
+
+
+async def test_a_name_that_an_agent_and_an_operator_have_says_nothing(world: World, talk: Talk) -> None:
+    """Both may publish there: a store from before names were used once may hold such a pair."""
+    await world.agent("bob")
+    known = "INSERT INTO credentials VALUES ('U1', 'operator', 'Bob', 0, 'x', ?, NULL, 'bob')"
+    with closing(sqlite3.connect(world.path)) as file:
+        file.execute(known, (START * 2,))
+        file.commit()
+    await talk.says("bob", BUG)
+    assert talk.kept() == [("agent", "bob", "refused", None, None)]
+    with closing(sqlite3.connect(world.path)) as file:
+        file.execute("UPDATE credentials SET ends_at = 1")
+        file.commit()
+    assert (await talk.says("bob", BUG))["outcome"] == "created"
 
 
 async def test_an_operator_who_asks_for_a_task_gets_one_that_starts(world: World) -> None:

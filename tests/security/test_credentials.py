@@ -185,6 +185,27 @@ async def test_who_gets_credentials_is_checked(site: Site) -> None:
     assert gone["code"] == "not_found"
 
 
+async def test_nobody_who_operates_has_the_name_of_an_agent(site: Site) -> None:
+    """What is said on `msg.<name>` would be taken for the agent's word."""
+    olga = await site.caller("admin", "olga")
+    let_in = {"name": "Ann", "public_key": Key.new("user").public}
+    subject = f"{ROOT}.cmd.monitor.credential-create.olga"
+    add = f"{ROOT}.cmd.monitor.agent-add.olga"
+    assert (await olga.ask(subject, {**let_in, "holder": "admin", **fresh()}))["name"] == "Ann"
+    refused = await olga.ask(add, {"name": "ann", **fresh()})
+    assert (refused["code"], "admin Ann has credentials" in refused["detail"]) == ("exists", True)
+    with pytest.raises(AssertionError, match="credential revoke Ann --holder admin"):
+        await rollcall(site, "agent", "add", "ann")
+    await rollcall(site, "credential", "revoke", "Ann", "--holder", "admin")
+    assert (await olga.ask(add, {"name": "ann", **fresh()}))["name"] == "ann"
+    for holder in ("operator", "admin", "read_only"):
+        key = Key.new("user").public
+        again = await olga.ask(subject, {"name": "ANN", "public_key": key, "holder": holder, **fresh()})
+        assert (again["code"], "ann is an agent" in again["detail"]) == ("exists", True)
+    machine = {"name": "ann", "public_key": Key.new("user").public, "holder": "machine"}
+    assert (await olga.ask(subject, machine | fresh()))["holder"] == "machine"
+
+
 async def test_the_keys_of_roles_are_replaced_while_all_runs(site: Site) -> None:
     lost: list[str] = []
     olga, house = await site.caller("admin", "olga"), await site.caller("house", "house")
