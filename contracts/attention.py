@@ -4,12 +4,14 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-AttentionKind = Literal["human", "exhausted", "dead", "quarantined", "silent", "unassigned", "stalled"]
+AttentionKind = Literal[
+    "human", "exhausted", "dead", "unreachable", "quarantined", "silent", "unassigned", "stalled"
+]
 """Why somebody is needed, the most pressing first.
 
 `human`: its holder waits for a person; `exhausted`: asked in vain to the end of the policy; `dead`: an agent;
-`quarantined`: no decision was possible; `silent`: two pings or more without an answer; `unassigned`: for too
-long; `stalled`: accepted, and no progress.
+`unreachable`: an agent whose webhook failed too often; `quarantined`: no decision was possible; `silent`: two
+pings or more without an answer; `unassigned`: for too long; `stalled`: accepted, and no progress.
 """
 KINDS: tuple[AttentionKind, ...] = get_args(AttentionKind)
 

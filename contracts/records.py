@@ -81,6 +81,7 @@ class Agent(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     released_at: int | None = None  # when the leases of the dead were released
     hidden_at: int | None = None  # when the record became a tombstone: kept, but not listed
     machine: str | None = None  # whose daemon speaks for its process
+    unreachable_since: int | None = None  # no ping could be delivered to its address, often enough in a row
     kept_by: str | None = None  # the only machine whose daemon may; "": none; None: the first that does
     process: ProcessState | None = None
     process_at: int | None = None

@@ -25,7 +25,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     beats: str
     active: bool
     quarantined: bool
-    flags: tuple[str, ...]  # what an operator said: retired, quarantined, draining, paused, revoked
+    flags: tuple[str, ...]  # retired, quarantined, draining, paused, revoked: an operator's word; or unreachable
     flag_reason: str | None
     flagged_by: str | None
     assignable_by: tuple[str, ...]  # the agents that may hand it work; empty: any
@@ -50,6 +50,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     released_at: datetime | None
     hidden_at: datetime | None
     retired_at: datetime | None
+    unreachable_since: datetime | None  # no ping could be delivered to its address: it is offered nothing
     machine: str | None
     kept_by: str | None  # the only machine whose daemon may speak for its process; "": none
     process: str | None

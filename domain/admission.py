@@ -4,6 +4,7 @@ from contracts.errors import ConflictError, FrozenError
 from contracts.records import Agent, Frozen
 from domain.draft import Draft
 from domain.projection import GONE, shut_out
+from domain.wording import moment
 
 
 def barred(agent: Agent) -> str | None:
@@ -32,6 +33,8 @@ def unasked(agent: Agent) -> str | None:
 def unable(agent: Agent) -> str | None:
     """Return why the agent is not to be turned to for an answer, or None if it is: it is there, too."""
     why = unasked(agent)
+    if why is None and agent.unreachable_since is not None:
+        return f"unreachable: no ping was delivered to its address, {moment(agent.unreachable_since)}"
     if why is None and agent.status in GONE:
         return f"not present: {agent.status}"
     return why

@@ -104,6 +104,8 @@ def set_agent(
         left_at = None if agent.joined_at is None else agent.left_at or now
         changes |= {"left_at": left_at, **UNSAID}  # it has to join when it is active again
     after = structs.replace(agent, **changes)
+    if after.endpoint_url != agent.endpoint_url or after.beats == "required":
+        after = structs.replace(after, unreachable_since=None)
     if after.active and agent.retired_at is not None:
         after = structs.replace(after, retired_at=None)
     if after.quarantined != agent.quarantined:

@@ -56,10 +56,11 @@ def _why(row: AttentionRow) -> str:
 
 
 def _of_agent(agent: Agent) -> AttentionView:
+    dead = agent.status in ("dead", "dead_failed_revive")
     return AttentionView(
-        kind="dead",
-        since=instant(agent.status_since),
-        why=agent.dead_why or agent.status_why,
+        kind="dead" if dead else "unreachable",
+        since=instant(agent.status_since if dead else agent.unreachable_since or agent.status_since),
+        why=(agent.dead_why or agent.status_why) if dead else "no ping could be delivered to its address",
         status=agent.status,
         agent=agent.name,
     )

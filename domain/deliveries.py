@@ -13,6 +13,7 @@ from contracts.work import Changes, Lookup, Row, View
 from domain import assignment
 from domain.draft import Draft
 from domain.leases import unanswered
+from domain.projection import put_agent
 from domain.timers import MINUTE_US, SECOND_US, Timers
 
 ENDPOINTS = Lookup(query="webhook_endpoints")
@@ -109,7 +110,7 @@ def take(due: DueDelivery, now: int, *, timers: Timers, patience: Patience) -> C
 def settle(
     view: View, now: int, tried: Tried, found: Sequence[DueDelivery], failed: int, *, patience: Patience
 ) -> Changes:
-    """Write what came of a try; after enough failures in a row the escalator has to look at the lease.
+    """Write what came of a try; after enough failures in a row the agent is unreachable.
 
     `failed` are those before, since a ping of this lease was delivered last.
     """
@@ -117,22 +118,44 @@ def settle(
     if due.state != "queued" or (due.version != tried.version and tried.status != OK):
         return Changes()  # somebody else is at it, or was
     after = structs.replace(_plain(due), status=tried.status, why=tried.why, leased_until=None)
-    if tried.status == OK:
-        return _put(structs.replace(after, state="delivered", next_at=None, delivered_at=now, why=""))
     draft = Draft(view, now, actor="rollcall:courier", timers=Timers())
-    if due.tries >= patience.tries:
-        after = structs.replace(after, state="failed", next_at=None)
+    if tried.status == OK:
+        after = structs.replace(after, state="delivered", next_at=None, delivered_at=now, why="")
+        _reached(draft, due)
     else:
-        after = structs.replace(after, next_at=now + _pause_us(due.tries, patience, view.draw()))
-    count = failed + 1
-    lease = view.assignments.get(due.assignment_id)
-    if lease is not None and _matters(lease, due) and count % patience.tries == 0:
-        draft.put(assignment.settle(structs.replace(lease, unreachable_at=now)))
-        draft.fact(lease, "undelivered", task=lease.task_id, agent=lease.agent, tries=count, why=tried.why)
-        draft.comment(lease.task_id, f"{lease.agent} cannot be told: {tried.why} ({count} tries)")
-        draft.wake("escalator")
+        if due.tries >= patience.tries:
+            after = structs.replace(after, state="failed", next_at=None)
+        else:
+            after = structs.replace(after, next_at=now + _pause_us(due.tries, patience, view.draw()))
+        if (failed + 1) % patience.tries == 0:
+            _not_reached(draft, due, failed + 1, tried.why)
     draft.row(Row("update_delivery", structs.replace(after, version=due.version + 1)))
     return draft.changes()
+
+
+def _reached(draft: Draft, due: DueDelivery) -> None:
+    """Note that the agent can be told, if it could not before."""
+    agent = draft.agent(due.agent)
+    if agent.unreachable_since is not None:
+        put_agent(draft, structs.replace(agent, unreachable_since=None))
+        draft.fact(agent, "reachable", since_us=draft.now - agent.unreachable_since)
+        draft.wake("assigner")
+
+
+def _not_reached(draft: Draft, due: DueDelivery, count: int, why: str) -> None:
+    """Let the escalator look at a lease whose holder cannot be told, and offer this holder nothing more."""
+    lease, agent = draft.view.assignments.get(due.assignment_id), draft.agent(due.agent)
+    if lease is None or not unanswered(lease) or due.beats != "none":
+        return  # nothing is owed, or it heard the ping on the bus
+    if agent.unreachable_since is None and due.url == due.present_url:
+        put_agent(draft, structs.replace(agent, unreachable_since=draft.now))
+        draft.fact(agent, "unreachable", assignment=lease.id, tries=count, why=why)
+    if lease.repeats or lease.exhausted or lease.quarantined:
+        return
+    draft.put(assignment.settle(structs.replace(lease, unreachable_at=draft.now)))
+    draft.fact(lease, "undelivered", task=lease.task_id, agent=lease.agent, tries=count, why=why)
+    draft.comment(lease.task_id, f"{lease.agent} cannot be told: {why} ({count} tries)")
+    draft.wake("escalator")
 
 
 def body(due: DueDelivery, timers: Timers) -> Body:
@@ -158,12 +181,6 @@ def _over(due: DueDelivery) -> str | None:
     if due.attempt <= due.answered:
         return "it was answered"
     return "the agent has no address any more" if due.present_url is None else None
-
-
-def _matters(row: Assignment, due: DueDelivery) -> bool:
-    """Tell whether the failures are a reason to go on: it owes an answer, and nothing else reaches it."""
-    judged = not (row.repeats or row.exhausted or row.quarantined)
-    return judged and unanswered(row) and due.beats == "none"
 
 
 def _pause_us(tries: int, patience: Patience, lot: float) -> int:

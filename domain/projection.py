@@ -19,8 +19,9 @@ FLAGS: tuple[tuple[str, Callable[[Agent], bool]], ...] = (
     ("draining", lambda agent: agent.draining),
     ("paused", lambda agent: agent.paused),
     ("revoked", shut_out),
+    ("unreachable", lambda agent: agent.unreachable_since is not None),
 )
-"""What an operator said about an agent; it stands beside the status."""
+"""What keeps work from an agent, whatever its status: an operator's word, or a webhook that fails."""
 STATUS4: dict[AgentStatus, str] = {
     "dead_failed_revive": "offline",
     "dead": "offline",
@@ -67,7 +68,7 @@ def status6(agent: Agent) -> str:
 
 
 def flags(agent: Agent) -> tuple[str, ...]:
-    """Return what an operator said about the agent."""
+    """Return what keeps work from the agent beside its status."""
     return tuple(word for word, is_set in FLAGS if is_set(agent))
 
 
@@ -116,6 +117,8 @@ def _load(agent: Agent) -> tuple[AgentStatus, str]:
         return "busy", "holds what it has not accepted"
     if agent.leases >= agent.capacity:
         return "busy", "has no capacity"
+    if agent.unreachable_since is not None:
+        return "ready", "no beats, and its address cannot be reached"
     return "ready", "no beats" if agent.beats == "none" else "present"
 
 

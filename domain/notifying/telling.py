@@ -36,7 +36,7 @@ WORDS: Final[Mapping[Kind, str]] = MappingProxyType(
         "unassigned": "nobody was found for {task}",
         "draft": "{task} is a draft: assign it, or cancel it",
         "due": "the due date of {task} has passed",
-        "unreachable": "{subject} could not be reached about {task}",
+        "unreachable": "{subject} cannot be reached: its webhook fails",
         "told": "{subject} is asked to look at {task}",
         "dead": "{subject} is dead",
         "unrecoverable": "{subject} is dead and could not be revived",

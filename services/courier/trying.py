@@ -43,7 +43,9 @@ class Messenger(Struct, frozen=True, kw_only=True):
 
         return Unit(
             key=f"delivery:{job.id}",
-            needs=Needs(assignments=(job.assignment,), alone=True, lookups=(row, failures)),
+            needs=Needs(
+                assignments=(job.assignment,), agents=(job.agent,), alone=True, lookups=(row, failures)
+            ),
             decide=decide,
             actor="rollcall:courier",
         )

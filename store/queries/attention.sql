@@ -55,7 +55,7 @@ SELECT 'unassigned' AS kind, id AS task_id, title, priority, assignment_id, agen
 FROM tasks WHERE status = 'todo' AND alarmed ORDER BY id LIMIT :limit;
 
 -- name: attention_agents -> Agent
--- The dead who are not tombstones yet: somebody has to revive or replace them.
+-- The dead who are not tombstones yet, and whom no ping reaches: somebody has to revive, mend or replace them.
 SELECT {columns} FROM agents
-WHERE status IN ('dead', 'dead_failed_revive') AND active AND hidden_at IS NULL
+WHERE (status IN ('dead', 'dead_failed_revive') OR unreachable_since IS NOT NULL) AND active AND hidden_at IS NULL
 ORDER BY status_since, id LIMIT :limit;

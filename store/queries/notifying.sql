@@ -17,10 +17,8 @@ UNION ALL
 SELECT 'due:' || id, 'due', id, COALESCE(agent, ''), 'its due date has passed'
 FROM tasks WHERE due_noticed AND status IN ('todo', 'in_progress')
 UNION ALL
-SELECT 'unreachable:' || a.task_id, 'unreachable', a.task_id, max(a.agent), 'its webhook could not be reached'
-FROM assignments a JOIN tasks t ON t.id = a.task_id
-WHERE a.end_reason = 'unreachable' AND a.ended_at > :recent AND t.status IN ('todo', 'in_progress')
-GROUP BY a.task_id
+SELECT 'unreachable:' || name, 'unreachable', NULL, name, 'no ping could be delivered to its address'
+FROM agents WHERE unreachable_since IS NOT NULL AND hidden_at IS NULL AND active
 UNION ALL
 SELECT 'told:' || a.id || ':' || s.step, 'told', e.task_id, s.target, 'a step of the policy turns to ' || s.target
 FROM escalations e

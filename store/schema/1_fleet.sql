@@ -53,7 +53,8 @@ CREATE TABLE agents (
     asking          BIGINT NOT NULL DEFAULT 0 CHECK (asking >= 0),
     assignable_by   TEXT NOT NULL DEFAULT '[]',
     kept_by         TEXT,
-    revoked_at      BIGINT
+    revoked_at      BIGINT,
+    unreachable_since BIGINT
 );
 
 CREATE INDEX agents_silent_at ON agents (silent_at, beat_interval_us) WHERE silent_at IS NOT NULL;

@@ -22,6 +22,7 @@ from tests.courier.receiver import (
     status,
     until_set,
 )
+from tests.support.asking import Refused
 from tests.support.nats import until
 from tests.support.world import TICK
 
@@ -96,7 +97,8 @@ async def test_who_cannot_be_told_loses_the_task_to_the_next_step(post: Post, ea
         ("Ruto", None, 1),
         ("builder", "unreachable", 0),
     ]
-    assert len(post.world.events("undelivered")) == len(post.world.events("unreachable")) == 1
+    assert len(post.world.events("undelivered")) == 1
+    assert len(post.world.events("unreachable", of="assignment")) == 1
     (escalated,) = post.world.events("escalated")
     assert (escalated["data"]["agent"], escalated["data"]["to"]) == ("builder", "Ruto")
     shown = await post.world.operator("task.show", task=task)
@@ -105,6 +107,66 @@ async def test_who_cannot_be_told_loses_the_task_to_the_next_step(post: Post, ea
     assert "Escalated from builder (unreachable) to Ruto (step 1)" in texts
     (seen,) = await post.deliveries(state="failed")
     assert (seen.tries, seen.status) == (5, 500)
+
+
+async def test_who_cannot_be_told_is_offered_nothing_until_somebody_says_so(
+    post: Post, ear: Receiver
+) -> None:
+    """The reason stands with whoever was passed over, and an operator's word lets it be told again."""
+    ear.answer = status(500)
+    await post.world.operator("agent.set", name="Ruto", capacity=1)
+    await post.agent("builder", ear.url, capacity=2)
+    await post.task("ship it", "builder")
+    await post.until_over()
+    (item,) = (await post.world.operator("attention.ls")).items
+    assert (item.kind, item.agent) == ("unreachable", "builder")
+    task = await post.task("and this", "builder")
+    shown = (await post.world.operator("task.show", task=task)).task
+    assert (shown.status, shown.agent) == ("todo", None)  # the main agent has no room left either
+    assert shown.status_why == "nobody eligible: 1 at capacity, 1 unreachable"
+    with pytest.raises(Refused) as refused:
+        await post.world.operator("task.assign", task=task)
+    assert refused.value.problem.state["reasons"]["builder"].startswith("unreachable: no ping")
+    assert len(ear.got) == 5
+    said = await post.world.operator("agent.show", name="builder")
+    assert (said.agent.flags, said.agent.status) == (("unreachable",), "ready")
+    assert said.agent.status_why == "no beats, and its address cannot be reached"
+    ear.answer = status(200)
+    assert (await post.world.operator("agent.resume", name="builder", reason="mended")).flags == ()
+    await post.world.settle()
+    await post.until_over()
+    assert (await post.world.operator("task.show", task=task)).task.agent == "builder"
+    assert len(post.world.events("unreachable", of="agent")) == 1
+    assert (await post.world.operator("attention.ls")).items == ()
+
+
+async def test_a_ping_that_arrives_shows_that_it_can_be_told(post: Post, ear: Receiver) -> None:
+    """What an operator gives it by hand is offered all the same."""
+    ear.answer = status(500)
+    await post.agent("builder", ear.url, capacity=2)
+    task = await post.task("ship it", "builder")
+    await post.until_over()
+    ear.answer = status(200)
+    await post.world.operator("task.assign", task=task, agent="builder")
+    await post.until_over()
+    said = await post.world.operator("agent.show", name="builder")
+    assert (said.agent.flags, said.agent.unreachable_since) == ((), None)
+    (event,) = post.world.events("reachable", of="agent")
+    assert event["data"]["since_us"] >= 0
+    task = await post.task("and this", "builder")
+    assert (await post.world.operator("task.show", task=task)).task.agent == "builder"
+
+
+async def test_another_address_may_be_reached(tmp_path: Path, ear: Receiver) -> None:
+    ear.answer = status(500)
+    async with receiver() as other, open_post(tmp_path, ear.port, other.port) as post:
+        await post.agent("builder", ear.url)
+        await post.task("ship it", "builder")
+        await post.until_over()
+        await post.world.operator("agent.set", name="builder", timeout_minutes=7)
+        assert (await post.world.operator("agent.show", name="builder")).agent.flags == ("unreachable",)
+        await post.world.operator("agent.set", name="builder", endpoint_url=other.url)
+        assert (await post.world.operator("agent.show", name="builder")).agent.flags == ()
 
 
 async def test_an_answer_meanwhile_ends_the_tries(post: Post, ear: Receiver) -> None:

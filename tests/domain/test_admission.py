@@ -186,6 +186,16 @@ def test_whoever_is_flagged_gets_nothing_new_by_any_path(path: Callable[[World],
     assert leases(world) == before
 
 
+@pytest.mark.parametrize("path", [path for path in PATHS if path is not assigned_by_hand])
+def test_whoever_cannot_be_reached_gets_nothing_new_but_by_hand(path: Callable[[World], Deed]) -> None:
+    world = World(main=False)
+    deed = path(world)
+    put(world, "target", unreachable_since=world.now)
+    before = leases(world)
+    go(world, deed)
+    assert leases(world) == before
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_while_frozen_nobody_gets_anything_new_by_any_path(path: Callable[[World], Deed]) -> None:
     world = World(main=False)

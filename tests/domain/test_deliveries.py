@@ -4,12 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from contracts.deliveries import Delivery, Job
 from contracts.messages import Ack
 from contracts.work import Changes
 from domain import deliveries
 from domain.deliveries import Patience, Tried
+from domain.projection import flags
 from domain.timers import MINUTE_US, SECOND_US
 from tests.domain.letters import PATIENCE, cannot_be_told, letter
 from tests.domain.world import World
@@ -165,9 +167,42 @@ def test_failures_that_do_not_matter_move_nothing(reason: str) -> None:
 def test_a_lease_that_is_gone_is_missed_by_nobody(world: World) -> None:
     due = letter(world, world.lease("hook"), tries=5)
     world.assignments.clear()
+    assert world.agents["hook"].unreachable_since is None
     tried = Tried(id=due.id, version=1, why="it failed")
     changes = deliveries.settle(world, world.now, tried, [due], 4, patience=PATIENCE)
     row = written(changes)
     assert row is not None
     assert row.state == "failed"
     assert not changes.facts
+
+
+def hook_flags(world: World) -> tuple[str, ...]:
+    return flags(world.agents["hook"])
+
+
+def test_who_cannot_be_told_says_so_once_and_since_when(world: World) -> None:
+    began = world.now
+    cannot_be_told(world, world.lease("hook"))
+    assert (hook_flags(world), world.agents["hook"].unreachable_since) == (("unreachable",), began)
+    world.now += MINUTE_US
+    cannot_be_told(world, world.lease("hook"))
+    assert world.agents["hook"].unreachable_since == began
+    assert len(world.events("unreachable")) == 1
+
+
+def test_a_try_at_an_older_address_says_nothing_of_the_present_one(world: World) -> None:
+    due = letter(world, world.lease("hook"), tries=5, present_url="https://moved.example")
+    tried = Tried(id=due.id, version=1, why="it failed")
+    world.decide(deliveries.settle, world.now, tried, [due], 4, patience=PATIENCE)
+    assert hook_flags(world) == ()
+    assert world.lease("hook").unreachable_at == world.now  # its holder was not told all the same
+
+
+@pytest.mark.parametrize("state", ["repeats", "exhausted", "quarantined"])
+def test_a_lease_that_no_step_is_left_for_stays(world: World, state: str) -> None:
+    row = structs.replace(world.lease("hook"), **{state: "it threw" if state == "quarantined" else 1})
+    due = letter(world, row, tries=5)
+    world.assignments[row.id] = row
+    changes = deliveries.settle(world, world.now, Tried(id=due.id, version=1), [due], 4, patience=PATIENCE)
+    assert not changes.assignments
+    assert [agent.unreachable_since for agent in changes.agents] == [world.now]

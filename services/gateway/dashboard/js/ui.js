@@ -29,6 +29,7 @@ const STATUS = {
   human: ["Waits for you", "waiting", "accent"],
   exhausted: ["Exhausted", "dead", "bad"],
   quarantined: ["Quarantined", "dead", "bad"],
+  unreachable: ["Unreachable", "suspect", "bad"],
   silent: ["Silent", "suspect", "warn"],
   unassigned: ["Unassigned", "todo", "warn"],
   ok: ["OK", "done", "good"],

@@ -43,7 +43,7 @@ function agentFacts(agent) {
   return h("dl", { class: "facts" },
     fact("Status", status(agent.status), muted(" for ", age(agent.status_since, "for"))),
     fact("Why", h("span", { dir: "auto" }, agent.status_why)),
-    agent.flags.length > 0 && fact("Operators", flags(agent), ` ${agent.flag_reason ?? ""} (${agent.flagged_by ?? "?"})`),
+    agent.flags.length > 0 && fact("Offered nothing", flags(agent), agent.flagged_by && ` ${agent.flag_reason ?? ""} (${agent.flagged_by})`),
     fact("Holds", `${agent.leases} of ${agent.capacity}`, " ", heldBy(agent.name).slice(0, 8).map((task) => [" ", taskLink(task.id)])),
     fact("Capabilities", agent.capabilities.length ? agent.capabilities.map((word) => h("span", { class: "cap" }, word)) : "any"),
     fact("Timeout", minutes(agent.timeout_us)),

@@ -26,6 +26,7 @@ const ABOUT = { // what each kind allows, the likeliest first
   stalled: ["ack", "snooze", "reassign"],
   unassigned: ["assign"],
   dead: ["agent"],
+  unreachable: ["agent"],
   quarantined: ["letters"],
 };
 const HINTS = {
@@ -65,7 +66,7 @@ export function openNeeds(main, { words, address, go }) {
     const title = item.task
       ? [taskLink(item.task, [h("span", { class: "id" }, `#${item.task}`), " ", item.title], { class: "title", "data-main": true, "data-act": "open", dir: "auto" })]
       : [button(item.agent, "open", () => agentDialog(item.agent), { kind: "title link" })];
-    const does = mayChange() || item.kind === "dead" || item.kind === "quarantined" ? ABOUT[item.kind] ?? [] : [];
+    const does = mayChange() || !item.task || item.kind === "quarantined" ? ABOUT[item.kind] ?? [] : [];
     return h("div", { class: "need" },
       h("div", { class: "what" }, status(item.kind === "dead" ? item.status : item.kind), h("span", { class: "since" }, age(item.since, "for"))),
       h("div", { class: "text" }, h("div", { class: "head" }, title, item.task && item.priority < 2 && priority(item.priority)),
