@@ -12,10 +12,10 @@ from rollcall.cli.findings import lines as doctor_lines
 from rollcall.cli.fleet import Fleet
 from rollcall.cli.frame import frame
 from rollcall.cli.top import document
+from rollcall.settings_values import SERVICES
 
 COLUMNS: Final = 80
 NOW: Final = datetime(2026, 1, 31, 12, 4, 31, tzinfo=UTC)
-SERVICES: Final = ("assigner", "pinger", "escalator", "monitor", "cleanup", "relay")
 _INTRODUCTION: Final = """\
 # Screens
 

@@ -18,6 +18,7 @@ from rollcall import generate_screens
 from rollcall.cli.fleet import Fleet
 from rollcall.cli.frame import frame
 from rollcall.cli.text import width
+from rollcall.settings_values import SERVICES
 from tests.cli.conftest import Bus, Command
 from tests.support.terminal import Terminal, terminal
 
@@ -194,6 +195,11 @@ def test_colours_change_no_word() -> None:
     plain, colored = (frame(found, NOW, columns=80, lines=24, color=color) for color in (False, True))
     assert plain != colored
     assert [click.unstyle(line) for line in colored] == plain
+
+
+def test_the_pages_house_has_every_service() -> None:
+    shown = "\n".join(line for _, _, lines in generate_screens.screens() for line in lines)
+    assert f"{len(SERVICES) - 1} of {len(SERVICES)} run" in shown
 
 
 def test_the_pages_screens_fit_and_have_no_colour() -> None:
