@@ -23,6 +23,7 @@ _PREFIX: Final = "ROLLCALL_"
 _VARIABLES: Final = {variable(name): name for name in KEYS}
 _OF_AGENTS: Final = {"ROLLCALL_CONFIG", "ROLLCALL_SESSION", "ROLLCALL_SOCKET"}
 """Variables that are no settings: where those are, and what the process of an agent is told of itself."""
+_TOGETHER: Final = ("notify.", "webhooks.")  # what may be allowed one by one, and unusable together
 _CLOSE: Final = 0.75  # how alike a name must be to be suggested
 
 
@@ -60,11 +61,20 @@ def load(
         for key, value, origin in source:
             values[key] = (_converted(KEYS[key], value, origin), origin)
     settings = _resolved(_built(Settings, {key: value for key, (value, _) in values.items()}))
+    if any(key.startswith(_TOGETHER) for key in values):
+        _check(settings, {key: origin for key, (_, origin) in values.items()})
     return Loaded(
         settings=settings,
         origins={key: origin for key, (_, origin) in values.items()},
         warnings=tuple(warnings),
     )
+
+
+def _check(settings: Settings, origins: Mapping[str, str]) -> None:
+    from rollcall.settings_checks import wrong  # few set these, and every command reads settings
+
+    for key, why in wrong(settings):
+        raise ConfigError(f"{origins.get(key, 'default')}: {key}: {why}")
 
 
 def shown(loaded: Loaded) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from contracts.work import StoreFaultError
 from rollcall.address import bus_url
 from rollcall.settings import Settings
 from rollcall.signals import watch_signals
-from rollcall.wiring import check_http, reach, runtime
+from rollcall.wiring import check_http, runtime
 from store.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -23,9 +23,8 @@ REFUSED = 78
 def run(service: str, settings: Settings) -> int:
     """Run `service` until SIGTERM or SIGINT; return the exit code.
 
-    Raises ConfigError where it may not listen, or webhooks.allow is wrong.
+    Raises ConfigError where it may not listen.
     """
-    reach(settings)
     if service == "gateway":
         check_http(settings)
     return anyio.run(_run, service, settings)

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct
 
@@ -92,14 +92,6 @@ class Notify(Struct, frozen=True, kw_only=True):
     def manner(self, now: int) -> Manner:
         """Return how people want to be told at an instant (microseconds)."""
         return Manner(link=self.link.rstrip("/"), content=self.content, quiet=self._is_quiet(now))
-
-    def check(self) -> str:
-        """Return what is wrong with it, or nothing."""
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            return f"notify.zone: there is no time zone {self.zone} here"
-        return ""
 
     def _is_quiet(self, now: int) -> bool:
         found = _QUIET.fullmatch(self.quiet)

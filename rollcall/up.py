@@ -19,7 +19,7 @@ from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
-from rollcall.wiring import check_http, reach, runtime, security
+from rollcall.wiring import check_http, runtime, security
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +35,8 @@ OPEN: Final = (
 def up(settings: Settings) -> int:
     """Run the bus and all services until SIGTERM or SIGINT; return the exit code.
 
-    Raises ConfigError where the gateway may not listen, or webhooks.allow is wrong.
+    Raises ConfigError where the gateway may not listen.
     """
-    reach(settings)
     check_http(settings)
     if settings.nats.open:
         sys.stderr.write(f"{OPEN}\n")

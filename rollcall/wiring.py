@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
-from ipaddress import ip_network
 
 from bus import streams
 from bus.actor import Ports, Runtime
@@ -22,7 +21,6 @@ from bus.service import Service
 from contracts import tokens
 from contracts.intake import IntakeLimits
 from contracts.work import Stamp
-from domain.addresses import Reach
 from domain.deliveries import Patience
 from domain.timers import Timers
 from rollcall.address import bus_url
@@ -30,6 +28,7 @@ from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
 from rollcall.credentials import HOUSE, proof
 from rollcall.settings import Settings
+from rollcall.settings_checks import reach
 from rollcall.settings_values import SERVICES
 from rollcall.watching import chores
 from services.assigner import Assigner
@@ -109,17 +108,6 @@ def services(names: Sequence[str], settings: Settings) -> list[Service]:
         "gateway": lambda: gateway(settings),
     }
     return [makers[name]() for name in names]
-
-
-def reach(settings: Settings) -> Reach:
-    """Return where webhooks may go; raises ConfigError for what is no network."""
-    said = settings.webhooks
-    for text in said.allow:
-        try:
-            ip_network(text)
-        except ValueError as error:
-            raise ConfigError(f"webhooks.allow: {error}") from error
-    return Reach(allow=said.allow, http=said.http, ports=said.ports)
 
 
 def intake_limits(settings: Settings) -> IntakeLimits:

@@ -180,6 +180,60 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, data: bytes, told: 
     assert str(tmp_path / "rollcall.toml") in str(caught.value)
 
 
+TOGETHER = {
+    "a zone": ("notify", 'zone = "Europe/Berlyn"', "notify.zone: there is no time zone Europe/Berlyn here"),
+    "a network": ("webhooks", 'allow = ["10.0.0.1/8"]', "webhooks.allow: 10.0.0.1/8 has host bits set"),
+    "over http": ("notify", 'webhook_url = "http://a.example/s3cret"', "notify.webhook_url: only https"),
+    "inside": (
+        "notify",
+        'slack_url = "https://10.1.2.3/s3cret"',
+        "notify.slack_url: 10.1.2.3 is 10.1.2.3: no pub",
+    ),
+    "a port": (
+        "notify",
+        'ntfy_url = "https://a.example:99/s3cret"',
+        "notify.ntfy_url: port 99 is not allowed",
+    ),
+    "no topic": ("notify", 'ntfy_url = "https://ntfy.sh/"', "notify.ntfy_url: it names no topic"),
+    "nobody": ("notify", 'mail_server = "smtp://u:s3cret@h"', "notify.mail_server: nobody gets mail"),
+    "no server": ("notify", 'mail_to = ["a@h"]', "notify.mail_to: no server takes mail"),
+    "a mail port": (
+        "notify",
+        'mail_to = ["a@h"]\nmail_server = "smtp://u:s3cret@h:99999"',
+        "notify.mail_server: its port is no number up to 65535",
+    ),
+}
+
+
+@pytest.mark.parametrize(("section", "lines", "told"), TOGETHER.values(), ids=TOGETHER)
+def test_what_cannot_be_used_is_refused_where_it_is_read(
+    tmp_path: Path, section: str, lines: str, told: str
+) -> None:
+    file = tmp_path / "rollcall.toml"
+    file.write_text(f"[{section}]\n{lines}\n", "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, folder=tmp_path)
+    assert str(caught.value).startswith(f"{file}: {told}")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_people_may_be_told_where_webhooks_may_go(tmp_path: Path) -> None:
+    text = """
+        [notify]
+        webhook_url = "http://10.1.2.3:8080/x"
+        ntfy_url = "https://ntfy.sh/our-topic"
+        mail_server = "smtp://mail.example"
+        mail_to = ["ann@example.com"]
+        zone = "UTC"
+        [webhooks]
+        allow = ["10.0.0.0/8"]
+        http = true
+        ports = [443, 8080]
+    """
+    (tmp_path / "rollcall.toml").write_text(text, "utf-8")
+    assert load(environ={}, folder=tmp_path).settings.notify.zone == "UTC"
+
+
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.toml", tmp_path):
         with pytest.raises(ConfigError, match="cannot be read"):
