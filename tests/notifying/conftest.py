@@ -13,7 +13,9 @@ from aiosmtpd.smtp import SMTP
 from bus.service import Service
 from contracts.notifying import Manner, Receivers
 from domain.addresses import Reach
+from domain.deliveries import Patience
 from domain.timers import Timers
+from services.courier import Courier
 from services.notifier import Notifier
 from tests.support.house import all_services
 from tests.support.nats import until
@@ -71,12 +73,24 @@ class Postbox:
         return "250 taken"
 
 
-@pytest.fixture
-async def hook() -> AsyncIterator[Hook]:
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Hook]:
     found = Hook()
     server = await asyncio.start_server(found.answer, "127.0.0.1", 0)
     found.port = server.sockets[0].getsockname()[1]
     async with server:
+        yield found
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Hook]:
+    async with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[Hook]:
+    async with receiving() as found:
         yield found
 
 
@@ -138,13 +152,16 @@ def told(tmp_path: Path) -> Open:
         *,
         manner: Callable[[int], Manner] = lambda _: Manner(),
         port: int = 80,
+        ports: tuple[int, ...] = (),
         **more: Any,
     ) -> AsyncIterator[Told]:
-        reach = Reach(allow=("127.0.0.0/8",), http=True, ports=(port,))
+        reach = Reach(allow=("127.0.0.0/8",), http=True, ports=(port, *ports))
         notifier = Notifier(receivers=receivers, reach=reach, manner=manner, every_s=0.02)
 
         def services(timers: Timers) -> list[Service]:
-            return [*(one for one in all_services(timers) if one.name != notifier.name), notifier]
+            courier = Courier(timers=timers, reach=reach, patience=Patience(tries=1))
+            own: dict[str, Service] = {notifier.name: notifier, courier.name: courier}
+            return [own.get(one.name, one) for one in all_services(timers, reach)]
 
         async with open_world(tmp_path, services=services, **more) as world:
             yield Told(world)
