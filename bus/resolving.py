@@ -1,4 +1,4 @@
-"""Looking names up, on threads of the courier's own: a resolver that hangs keeps the thread that asked it.
+"""Looking names up, on threads of a service's own: a resolver that hangs keeps the thread that asked it.
 
 A lookup cannot be broken off. Who waits for one may give up; the thread goes on until the system's resolver
 gives up, and the name counts as slow: slow names have few threads among them, all others have the rest.

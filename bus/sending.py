@@ -76,12 +76,6 @@ class NotSent(Exception):
     """The request got no answer; the message is for operators, and repeats nothing that the receiver said."""
 
 
-async def resolved(host: str, port: int) -> list[str]:
-    """Return the addresses that a name stands for, each once."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 async def post(
     place: Place,
     headers: Headers,

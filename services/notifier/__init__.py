@@ -12,7 +12,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bus.sending import Resolve, resolved
+from bus.resolving import Resolver
+from bus.sending import Resolve
 from bus.service import Chore, Context, Duty, Endpoint, Front, Inbox, Listener, Request
 from contracts.codec import encode
 from contracts.notifying import Answer, Job, Manner, Receivers, Way
@@ -41,7 +42,7 @@ class Notifier(Struct, frozen=True, kw_only=True):
     receivers: Receivers = Receivers()
     reach: Reach = Reach()
     manner: Callable[[int], Manner] = lambda _now: Manner()
-    resolve: Resolve = resolved
+    resolve: Resolve = msgspec.field(default_factory=Resolver)  # on threads of its own
     trust: Callable[[], SSLContext] = create_default_context
     name: str = "notifier"
     inboxes: tuple[Inbox, ...] = ()

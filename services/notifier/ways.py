@@ -6,22 +6,19 @@ import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable
-from email.message import EmailMessage
-from email.utils import format_datetime, make_msgid
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import aiosmtplib
-import anyio
 import structlog
 from msgspec import Struct, structs
 
-from bus.sending import Headers, Limits, NotSent, Resolve, Trust, post, resolved
-from contracts.codec import encode, instant
+from bus.sending import Headers, Limits, NotSent, Resolve, Trust, post
+from contracts.codec import encode
 from contracts.errors import InvalidError
 from contracts.notifying import Answer, Job, Receivers, Way
 from domain.addresses import Place, Reach, place, refusal
+from services.notifier.mailing import mail
 
 if TYPE_CHECKING:
     from bus.api import Clock
@@ -31,10 +28,7 @@ log = structlog.get_logger(__name__)
 Send: TypeAlias = Callable[[Job], Awaitable[Answer]]
 
 WHOLE_S: Final = 10.0
-MAIL_S: Final = 5.0  # one step of a conversation with a mail server
 GOOD: Final = range(200, 300)
-SUBMISSION: Final = 587
-TLS: Final = 465
 
 
 class Outside(Struct, frozen=True, kw_only=True):
@@ -42,7 +36,7 @@ class Outside(Struct, frozen=True, kw_only=True):
 
     clock: Clock
     reach: Reach
-    resolve: Resolve = resolved
+    resolve: Resolve
     trust: Trust
     limits: Limits = Limits(whole_s=WHOLE_S)
 
@@ -153,36 +147,4 @@ def _plain(text: str) -> str:
 
 
 async def _mail(told: Receivers, outside: Outside, job: Job) -> Answer:
-    server = urlsplit(told.mail_server)
-    secure = server.scheme == "smtps"
-    try:
-        with anyio.fail_after(WHOLE_S):
-            await aiosmtplib.send(
-                _letter(told, outside, job),
-                hostname=server.hostname,
-                port=server.port or (TLS if secure else SUBMISSION),
-                username=unquote(server.username) if server.username else None,
-                password=unquote(server.password) if server.password else None,
-                use_tls=secure,
-                timeout=MAIL_S,
-            )
-    except TimeoutError:
-        return Answer(ok=False, text=f"no whole conversation in {WHOLE_S:g} s")
-    except aiosmtplib.SMTPResponseException as error:
-        return Answer(ok=False, text=f"{type(error).__name__}: it answered {error.code}")
-    except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-        return Answer(ok=False, text=type(error).__name__)
-    return Answer(ok=True, text="taken")
-
-
-def _letter(told: Receivers, outside: Outside, job: Job) -> EmailMessage:
-    letter = EmailMessage()
-    sender = told.mail_from or told.mail_to[0]
-    letter["From"], letter["To"], letter["Subject"] = sender, ", ".join(told.mail_to), job.title
-    letter["Date"] = format_datetime(instant(outside.clock.now()))
-    letter["Message-ID"] = make_msgid(domain="rollcall.invalid")
-    letter["Auto-Submitted"] = "auto-generated"
-    if job.urgent:
-        letter["Importance"] = "high"
-    letter.set_content("\n".join((*job.lines, "", job.link)).strip() + "\n")
-    return letter
+    return await mail(told, job, now=outside.clock.now(), resolve=outside.resolve)

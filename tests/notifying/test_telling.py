@@ -1,9 +1,15 @@
 """People are told of each condition once when it begins and once when it is over, and never too often."""
 
+import asyncio
 import hashlib
 import hmac
+import socket
+import threading
 from base64 import b64decode, b64encode
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -140,6 +146,42 @@ async def test_who_hangs_is_given_up(told: Open, hook: Hook, monkeypatch: pytest
         await people.until_sent(1, ok=False)
         assert "given up after 0.2 s" in {one.answer for one in await people.sent()}
         assert (await people.world.operator("system.status")).incarnation
+
+
+@pytest.mark.parametrize("server", ["smtp://mail.example", "smtp://127.0.0.1"])
+async def test_names_that_hang_take_no_thread_from_others(
+    told: Open, postbox: Postbox, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """All that the system is asked about names hangs, but for addresses; others have one thread."""
+    free, sound = threading.Event(), socket.getaddrinfo
+
+    def look(host: str, *args: Any, **named: Any) -> Any:
+        if host.endswith(".example") and not free.wait(60):
+            raise OSError("the test is over")
+        return sound("127.0.0.1" if host.endswith(".example") else host, *args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    monkeypatch.setattr(socket, "getfqdn", lambda: look("own.example", 25))
+    monkeypatch.setattr("services.notifier.SENT_S", 0.3)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    receivers = Receivers(
+        webhook_url="https://a.example/x",
+        slack_url="https://b.example/x",
+        mail_server=f"{server}:{postbox.port}",
+        mail_to=("ann@example.com",),
+    )
+    try:
+        async with told(receivers, port=443) as people:
+            await people.exhausted()
+            await people.until_sent(1)  # the log
+            hang = 3 if "example" in server else 2
+            await people.until_failed(hang, times=1)
+            with anyio.fail_after(10):
+                assert await asyncio.to_thread(int) == 0
+            await until(lambda: len(postbox.letters) == 3 - hang)
+            assert {one.answer for one in await people.sent() if not one.ok} == {"given up after 0.3 s"}
+    finally:
+        free.set()
 
 
 async def test_many_at_once_are_one_message_and_the_throttles_hold(told: Open, hook: Hook) -> None:
