@@ -25,7 +25,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     beats: str
     active: bool
     quarantined: bool
-    flags: tuple[str, ...]  # retired, quarantined, draining, paused, revoked: an operator's word; or unreachable
+    flags: tuple[str, ...]  # retired, quarantined, draining, paused, revoked or unreachable: it gets nothing
     flag_reason: str | None
     flagged_by: str | None
     assignable_by: tuple[str, ...]  # the agents that may hand it work; empty: any

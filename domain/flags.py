@@ -41,7 +41,7 @@ def flag(view: View, now: int, params: FlagParams, which: Flag, *, actor: str, t
 def resume(
     view: View, now: int, params: ResumeParams, *, actor: str, timers: Timers, guarded: bool = True
 ) -> Changes:
-    """Take all flags off an agent, also that it was unreachable; revoked only where the bus lets in everybody."""
+    """Take all flags off an agent; that it was revoked only where the bus lets in everybody."""
     draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)
     agent = _present(draft, params.name)
     for service in ("assigner", "pinger"):
