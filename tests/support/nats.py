@@ -94,7 +94,7 @@ class Seen(list[Incoming]):
 
     async def have(self, expected: int) -> list[Incoming]:
         """Wait until so many have come."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(20):
             while len(self) < expected:
                 self._more = anyio.Event()
                 await self._more.wait()
