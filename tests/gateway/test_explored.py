@@ -51,9 +51,7 @@ def explore(operation: Any, url: str, session: requests.Session) -> None:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
     )
     def sent(case: Any) -> None:
-        case.call_and_validate(
-            base_url=url, session=session, excluded_checks=NOT_OURS, timeout=PATIENCE_S
-        )
+        case.call_and_validate(base_url=url, session=session, excluded_checks=NOT_OURS, timeout=PATIENCE_S)
 
     sent()
 
