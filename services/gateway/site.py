@@ -1,7 +1,8 @@
 """The dashboard's files, as they are sent: read once, and public. What they show is not.
 
 The modules of `js/` are sent as one, each behind those that it imports: alone they would be a quarter larger
-on the wire, and asked for one after the other. Nothing else is done to them; they may share no name.
+on the wire, and asked for one after the other. They may share no name. Comments that have lines of their own,
+and indentation, stay at home: a tenth of all. No text may go over a line's end (a test looks).
 """
 
 import gzip
@@ -34,6 +35,8 @@ _VIEWS: Final = re.compile(r"/(?:login|needs|fleet|tasks(?:/[0-9]{1,18})?|escala
 _APP: Final = "/js/app.js"
 _IMPORT: Final = re.compile(r'^import\s[^;]*?from "([^"]+)";\n', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=\w)", re.MULTILINE)
+_ASIDE: Final = re.compile(r"^[ \t]*(?:(?://[^\n]*|/\*[\s\S]*?\*/)?\n|(?=\S))", re.MULTILINE)
+"""What a browser has no need of: lines that are comments or empty, and the beginnings of others."""
 
 
 class Page(Struct, frozen=True):
@@ -54,6 +57,8 @@ class Site:
         modules = {path: text.decode() for path, text in read.items() if path.endswith(".js")}
         sent = {path: text for path, text in read.items() if path not in modules}
         sent[_APP] = joined(modules, _APP).encode()
+        for path in (_APP, "/app.css"):
+            sent[path] = _ASIDE.sub("", sent[path].decode()).encode()
         self._pages: Mapping[str, Page] = {path: _page(path, text) for path, text in sent.items()}
 
     def find(self, method: str, path: str) -> Page | None:

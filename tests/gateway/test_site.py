@@ -1,6 +1,8 @@
 """The dashboard's files: public, small, and under a policy that lets nothing else in."""
 
 import re
+from importlib.resources import files
+from pathlib import Path
 
 import httpx
 import pytest
@@ -58,6 +60,14 @@ async def test_all_that_a_browser_fetches_is_small(web: Web) -> None:
             left += {page or f"/js{module}" for page, module in found} - seen - set(left)
     assert sent < BYTES_MAX
     assert seen - {"/"} == set(Site()._pages) - {"/index.html"}
+
+
+def test_no_text_goes_over_the_end_of_a_line() -> None:
+    """What stands at the beginning of a line is left out: it may be no text."""
+    for file in Path(str(files("services.gateway") / "dashboard")).rglob("*.js"):
+        for line in file.read_text("utf-8").splitlines():
+            assert line.lstrip().startswith("//") or line.count("`") % 2 == 0, (file.name, line)
+    assert "\n//" not in Site()._pages["/js/app.js"].plain.decode()
 
 
 def test_it_is_whole() -> None:

@@ -1,9 +1,5 @@
 // Talking to the gateway: requests that may be sent again, and the stream of changes.
 
-import { found, state } from "./app.js";
-import { answer } from "./commands.js";
-import { listen, take } from "./store.js";
-import { status } from "./ui.js";
 
 const API = "/api/v1";
 const TRIES = 4;
@@ -21,11 +17,11 @@ export class Refused extends Error {
 
 export const heard = { signedOut: () => {} };
 
-export function pause(ms) {
+function pause(ms) {
   return new Promise((done) => setTimeout(done, ms));
 }
 
-export async function once(method, path, body, key, keepalive) {
+async function once(method, path, body, key, keepalive) {
   const headers = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
   if (key) headers["idempotency-key"] = key;
@@ -38,7 +34,7 @@ export async function once(method, path, body, key, keepalive) {
   return { error: new Refused(answer.status, problem), again: AGAIN.has(answer.status) ? wait : 0 };
 }
 
-export async function ask(method, path, body, key, keepalive = false) {
+async function ask(method, path, body, key, keepalive = false) {
   for (let tried = 1; ; tried += 1) {
     let found;
     try {

@@ -1,9 +1,9 @@
 // The page: who looks at it, which view it shows, and what stands around all of them.
 
-import { ask, heard, newKey, read, Refused, send } from "./api.js";
+import { heard, newKey, read, Refused, send } from "./api.js";
 import { fill, h, icon, span, tick } from "./dom.js";
-import { ageOfData, changed, deaf, known, listen, need, onChange, stream } from "./store.js";
-import { button, dialog, field, select, toast } from "./ui.js";
+import { ageOfData, deaf, known, listen, need, onChange } from "./store.js";
+import { button, dialog, toast } from "./ui.js";
 import { openBus } from "./views/bus.js";
 import { openEscalations } from "./views/escalations.js";
 import { openFleet } from "./views/fleet.js";
@@ -25,7 +25,7 @@ const STALE_S = 3; // without the stream, before anybody is told
 
 const app = document.getElementById("app");
 let shell = null;
-export let current = null;
+let current = null;
 
 // ---- theme
 
@@ -47,12 +47,12 @@ theme(localStorage.getItem("theme") ?? "auto");
 // ---- where we are
 
 /** Go to a place in here. */
-export function go(path, { replace = false } = {}) {
+function go(path, { replace = false } = {}) {
   if (path !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", path);
   show();
 }
 
-export function found() {
+function found() {
   const id = /^\/tasks\/(\d+)$/.exec(location.pathname)?.[1];
   if (id) return ["tasks", Number(id), TASK];
   const view = VIEWS.find(([, path]) => path === location.pathname) ?? VIEWS[0];
@@ -88,7 +88,7 @@ function show() {
 
 // ---- what stands around the views
 
-export function frame() {
+function frame() {
   const links = VIEWS.map(([name, path, label]) =>
     h("a", { href: path, "data-view": name }, icon(name), h("span", { class: "label" }, label),
       name === "needs" && h("span", { class: "count", hidden: true })));
@@ -118,7 +118,7 @@ function surround(changed) {
   if (changed.has("live") || changed.has("first")) state();
 }
 
-export function state() {
+function state() {
   if (!shell) return;
   const old = ageOfData();
   const lost = !known.live && old > STALE_S;

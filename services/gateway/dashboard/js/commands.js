@@ -1,11 +1,9 @@
 // What an operator does: sent once, undone where that is possible, and told when it went wrong.
 
 import { newKey, send } from "./api.js";
-import { go } from "./app.js";
-import { clock, h } from "./dom.js";
-import { changed, known, soon, touch } from "./store.js";
+import { h } from "./dom.js";
+import { known, soon, touch } from "./store.js";
 import { dialog, field, select, toast, told } from "./ui.js";
-import { minutes } from "./views/agent.js";
 
 const UNDO_S = 10;
 
@@ -102,7 +100,7 @@ export function approve(item) {
   return answer(item, "Approved: go on.");
 }
 
-export function answer(item, text) {
+function answer(item, text) {
   return now(`${item.agent} is answered`, "POST", `/tasks/${item.task}/answer`, { text }, { task: item.task, agent: item.agent });
 }
 

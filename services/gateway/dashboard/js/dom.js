@@ -1,8 +1,5 @@
 // Elements, and nothing that could read markup: all text goes in as text.
 
-import { held } from "./commands.js";
-import { known, wanted } from "./store.js";
-import { button } from "./ui.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 

@@ -2,9 +2,7 @@
 // is read again, together. Whoever draws is told once per frame what has changed.
 
 import { pages, query, read, Stream } from "./api.js";
-import { found, state } from "./app.js";
 import { setSkew } from "./dom.js";
-import { status, told } from "./ui.js";
 
 const FLUSH_MS = 300;
 const SLOW_MS = 1200; // lists that are read whole
@@ -37,11 +35,11 @@ const LISTS = {
   letters: "/dead-letters",
   escalations: "/escalations",
 };
-export const wanted = new Set(); // what has been read, and is kept true
+const wanted = new Set(); // what has been read, and is kept true
 const stale = { agents: new Set(), tasks: new Set(), details: new Set(), lists: new Set() };
 const readAt = new Map(); // when a list was last asked for
 const listeners = new Set();
-export let changed = new Set();
+let changed = new Set();
 let framed = false;
 let flushing = 0;
 
@@ -142,12 +140,12 @@ export function keyOf(item) {
 }
 
 /** Return the old record where the new one says the same: its row need not be drawn again. */
-export function same(old, made) {
+function same(old, made) {
   return old && JSON.stringify(old) === JSON.stringify(made) ? old : made;
 }
 
 /** Mark what an event is about. */
-export function take(event) {
+function take(event) {
   known.tail.push(event);
   if (known.tail.length > TAIL_MAX) known.tail.splice(0, TAIL_MAX / 10);
   const data = event.data ?? {};
@@ -163,7 +161,7 @@ export function take(event) {
   plan();
 }
 
-export function plan() {
+function plan() {
   if (!flushing && !document.hidden) flushing = setTimeout(flush, FLUSH_MS);
 }
 
@@ -234,7 +232,7 @@ export function soon({ task, agent, list } = {}) {
   plan();
 }
 
-export let stream = null;
+let stream = null;
 let dropped = false;
 
 /** Hear of changes; resolves when whatever is read from now on cannot miss one. */

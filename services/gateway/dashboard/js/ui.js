@@ -1,7 +1,5 @@
 // What every view is made of: how a status looks, badges, dialogs, toasts.
 
-import { frame } from "./app.js";
-import { held, later } from "./commands.js";
 import { fill, h, icon, Rows } from "./dom.js";
 import { known } from "./store.js";
 

@@ -3,7 +3,7 @@
 import { send } from "../api.js";
 import { now } from "../commands.js";
 import { age, fill, h } from "../dom.js";
-import { changed, known, onChange, soon } from "../store.js";
+import { known, onChange, soon } from "../store.js";
 import { badge, button, dialog, fact, field, mayChange, muted, status, taskLink } from "../ui.js";
 
 export const minutes = (us) => {

@@ -1,10 +1,8 @@
 // Bus: facts as they are published, and what could not be handled.
 
-import { pause } from "../api.js";
-import { found } from "../app.js";
 import { now } from "../commands.js";
 import { age, clock, fill, h } from "../dom.js";
-import { changed, known, same, soon, wanted } from "../store.js";
+import { known, soon } from "../store.js";
 import { button, mayChange, muted, Windowed } from "../ui.js";
 import { copied } from "./health.js";
 

@@ -1,10 +1,8 @@
 // Escalations that run, and the policies behind them: written as a form or as TOML, tried before they are saved.
 
-import { inquire, once, send } from "../api.js";
-import { current, found } from "../app.js";
-import { now } from "../commands.js";
+import { inquire, send } from "../api.js";
 import { age, fill, h } from "../dom.js";
-import { changed, known, same, soon } from "../store.js";
+import { known, soon } from "../store.js";
 import { asToml, fromToml, STEP_KINDS } from "../toml.js";
 import { badge, button, field, loading, mayRule, muted, select, taskLink, toast, told } from "../ui.js";
 

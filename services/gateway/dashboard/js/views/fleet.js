@@ -1,9 +1,8 @@
 // Fleet: a card for each agent, grouped by status; machines beside them.
 
 import { send } from "../api.js";
-import { held } from "../commands.js";
 import { age, fill, h, span } from "../dom.js";
-import { changed, known, wanted } from "../store.js";
+import { known } from "../store.js";
 import {
   badge,
   button,

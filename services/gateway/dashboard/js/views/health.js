@@ -1,7 +1,7 @@
 // Health: whether the house does its work, what is late, and the command that mends it.
 
 import { age, fill, h } from "../dom.js";
-import { changed, known } from "../store.js";
+import { known } from "../store.js";
 import { badge, button, fact, loading, muted, panel, status, toast } from "../ui.js";
 
 export function openHealth(main) {

@@ -1,23 +1,10 @@
 // Needs you: who needs somebody, since when and why, and what can be done about it at once.
 
-import { once } from "../api.js";
-import { go } from "../app.js";
 import { ack, answerDialog, approve, assignDialog, held, snooze, snoozeDialog } from "../commands.js";
-import { age, clock, fill, h } from "../dom.js";
-import { changed, keyOf, known } from "../store.js";
-import {
-  button,
-  Cursor,
-  drawChips,
-  empty,
-  loading,
-  mayChange,
-  priority,
-  status,
-  taskLink,
-  Windowed,
-} from "../ui.js";
-import { agentDialog, minutes } from "./agent.js";
+import { age, fill, h } from "../dom.js";
+import { keyOf, known } from "../store.js";
+import { button, Cursor, drawChips, empty, loading, mayChange, priority, status, taskLink, Windowed } from "../ui.js";
+import { agentDialog } from "./agent.js";
 
 const ABOUT = { // what each kind allows, the likeliest first
   human: ["answer", "approve", "reassign"],

@@ -1,7 +1,6 @@
 // A task: what happened and why, what happens next and when, and what can be done about it.
 
 import { read, send } from "../api.js";
-import { found, go } from "../app.js";
 import {
   ack,
   answerDialog,
@@ -15,7 +14,7 @@ import {
   taskDialog,
 } from "../commands.js";
 import { age, clock, fill, h, icon } from "../dom.js";
-import { changed, drop, known, need, plan, soon } from "../store.js";
+import { drop, known, need, soon } from "../store.js";
 import {
   badge,
   button,

@@ -1,9 +1,8 @@
 // Tasks: a list, or columns by status; filters that stand in the address; many at once.
 
-import { found, go } from "../app.js";
 import { assignDialog, cancelTasks, held, later, taskDialog } from "../commands.js";
 import { age, fill, h } from "../dom.js";
-import { changed, known } from "../store.js";
+import { known } from "../store.js";
 import {
   badge,
   button,
