@@ -198,7 +198,7 @@ BESIDE: Final[Mapping[str, Beside]] = {
             subjects.agent_command("*", "*"),
             *sorted({asked_at(operation) for operation in ALL if operation.scope == "operator"}),
         ),
-        heard=("evt.>", "ping.*.*"),
+        heard=("evt.>", "ping.>", "ack.>", "answer.>", "notice.>"),
     ),
 }
 

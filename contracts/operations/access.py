@@ -17,6 +17,8 @@ _RULE: Final[Row] = MappingProxyType({"admin": "any"})
 
 STREAM: Final = "event.stream"
 """No operation: changes as they happen, over HTTP; on the bus they are the subjects of events."""
+TRAFFIC: Final = "bus.stream"
+"""No operation: what is said to all agents and by them; for those who may also act."""
 
 ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
     {
@@ -121,6 +123,7 @@ ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
         "audit.ls": _LOOK,
         "system.status": _LOOK,
         STREAM: _LOOK,
+        TRAFFIC: _CHANGE,
     }
 )
 

@@ -46,7 +46,7 @@ def app(door: Door, sessions: Sessions) -> Litestar:
     """Return the app of all operations."""
     handlers = [_handler(door, operation, route) for operation in ALL for route in operation.routes]
     return Litestar(
-        route_handlers=[*handlers, _description(), _changes(door), *_session(sessions)],
+        route_handlers=[*handlers, _description(), *_streams(door), *_session(sessions)],
         openapi_config=None,
         exception_handlers={Exception: _refused},
         request_max_body_size=None,  # each operation has its own
@@ -70,7 +70,8 @@ def _handler(door: Door, operation: Operation, route: Route) -> HTTPRouteHandler
     )
 
 
-def _changes(door: Door) -> HTTPRouteHandler:
+def _streams(door: Door) -> list[HTTPRouteHandler]:
+    """Return what never ends by itself: changes, and what passes over the bus."""
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
     async def listen(request: AnyRequest) -> Stream:
@@ -78,7 +79,15 @@ def _changes(door: Door) -> HTTPRouteHandler:
             door.changes(cast("Scope", request.scope)), media_type="text/event-stream", headers=headers
         )
 
-    return HTTPRouteHandler(f"{API}/events", http_method="GET", status_code=200)(listen)
+    async def tap(request: AnyRequest) -> Stream:
+        return Stream(
+            door.traffic(cast("Scope", request.scope)), media_type="text/event-stream", headers=headers
+        )
+
+    return [
+        HTTPRouteHandler(f"{API}/events", http_method="GET", status_code=200)(listen),
+        HTTPRouteHandler(f"{API}/bus", http_method="GET", status_code=200)(tap),
+    ]
 
 
 def _session(sessions: Sessions) -> list[HTTPRouteHandler]:

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -20,7 +20,7 @@ from contracts.errors import (
     UnsupportedMediaError,
 )
 from contracts.operations import Operation
-from contracts.operations.access import STREAM, reach
+from contracts.operations.access import STREAM, TRAFFIC, reach
 from contracts.operations.registry import API, Route
 from contracts.work import Committed
 from services.gateway import events, problems, reading, versions, waiting
@@ -28,6 +28,7 @@ from services.gateway.asking import Desk
 from services.gateway.exchange import JSON, App, Headers, Receive, Scope, Send, read_body, refuse, send_body
 from services.gateway.guard import CALLER, HEADERS, PROOF
 from services.gateway.identity import Caller, Doorkeeper
+from services.gateway.traffic import Tap
 
 QUERY_FIELDS_MAX: Final = 200
 NEXT: Final = "assignment.next"
@@ -54,11 +55,12 @@ class Way(Struct, frozen=True):
 class Door:
     """Answers the operations."""
 
-    def __init__(self, desk: Desk, keeper: Doorkeeper, hub: events.Hub, stop: anyio.Event) -> None:
-        """Keep who asks the others, who knows the tokens, who hears of changes, and when it ends."""
+    def __init__(self, desk: Desk, keeper: Doorkeeper, hub: events.Hub, tap: Tap, stop: anyio.Event) -> None:
+        """Keep who asks the others, knows the tokens, hears of changes, hears the bus, and when it ends."""
         self._desk = desk
         self._keeper = keeper
         self._hub = hub
+        self._tap = tap
         self._stop = stop
 
     def at(self, operation: Operation, route: Route) -> App:
@@ -106,14 +108,23 @@ class Door:
 
     def changes(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of changes; raises RollcallError to refuse it."""
-        caller: Caller = scope["state"][CALLER]
-        if reach(STREAM, caller.role) is None:
-            raise ForbiddenError(f"a token of scope {caller.role} may not listen to changes")
+        still = self._still(STREAM, scope)
         asked = dict(_query(scope))
         after = scope["state"][HEADERS].get("last-event-id", "")
         place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
         if asked:
             raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
+        return self._hub.open(place, still)
+
+    def traffic(self, scope: Scope) -> AsyncIterator[bytes]:
+        """Return a stream of what passes over the bus; raises RollcallError to refuse it."""
+        return self._tap.open(self._still(TRAFFIC, scope))
+
+    def _still(self, stream: str, scope: Scope) -> Callable[[], Awaitable[bool]]:
+        """Return who knows how long a caller may listen; raises ForbiddenError if it may not."""
+        caller: Caller = scope["state"][CALLER]
+        if reach(stream, caller.role) is None:
+            raise ForbiddenError(f"a token of scope {caller.role} may not do {stream}")
         proof = scope["state"][PROOF]
 
         async def still() -> bool:
@@ -123,7 +134,7 @@ class Door:
             except RollcallError:
                 return False
 
-        return self._hub.open(place, still)
+        return still
 
     async def _who(self, operation: Operation, caller: Caller, path: dict[str, Any]) -> str:
         """Return the name under which it is asked, or refuse: what no row allows is forbidden."""

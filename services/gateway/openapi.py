@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.errors import all_errors
 from contracts.operations import ALL, Operation
-from contracts.operations.access import ACCESS, STREAM
+from contracts.operations.access import ACCESS, STREAM, TRAFFIC
 from contracts.operations.registry import API, Route
 from services.gateway.problems import MEDIA_TYPE, HttpProblem
 from services.gateway.versions import is_edit, version_in
@@ -29,6 +29,7 @@ _ANY: Final = (
     "unavailable",
 )
 _REF: Final = "#/components/schemas/{name}"
+_EVENTS: Final[dict[str, Any]] = {"text/event-stream": {"schema": {"type": "string"}}}
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")
 Schema = dict[str, Any]
 
@@ -49,6 +50,7 @@ def document() -> Schema:
             entry = _operation(operation, route, place, schemas, named)
             paths.setdefault(API + route.path, {})[route.method.lower()] = entry
     paths[f"{API}/events"] = {"get": _stream()}
+    paths[f"{API}/bus"] = {"get": _traffic()}
     found: Schema = {
         "openapi": "3.1.1",
         "info": {
@@ -69,10 +71,23 @@ def document() -> Schema:
     return plain
 
 
+def _traffic() -> Schema:
+    """Return the entry of what is no operation: messages as they pass over the bus."""
+    return {
+        "operationId": TRAFFIC,
+        "summary": "Listen to what is said to agents and by them.",
+        "description": "Server-sent events: `message` has `subject`, `at` and `data` of a ping, an answer to "
+        "one, what became of it, or a notice; `missed` tells how many were too many. Nothing is repeated: "
+        "what counts stands in the changes, and in the history of pings.",
+        "tags": ["audit"],
+        "parameters": [],
+        "responses": {"200": {"description": "Until it is closed.", "content": _EVENTS}, **_refusals(())},
+    }
+
+
 def _stream() -> Schema:
     """Return the entry of what is no operation: changes as they happen."""
     text: Schema = {"type": "string", "minLength": 1}
-    kind: Schema = {"text/event-stream": {"schema": {"type": "string"}}}
     return {
         "operationId": STREAM,
         "summary": "Listen to changes as they happen.",
@@ -84,7 +99,7 @@ def _stream() -> Schema:
             _parameter("id", "query", text, required=False),
             _parameter("Last-Event-ID", "header", text, required=False),
         ],
-        "responses": {"200": {"description": "Until it is closed.", "content": kind}, **_refusals(())},
+        "responses": {"200": {"description": "Until it is closed.", "content": _EVENTS}, **_refusals(())},
     }
 
 

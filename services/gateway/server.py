@@ -22,6 +22,7 @@ from services.gateway.exchange import App
 from services.gateway.guard import Guard
 from services.gateway.identity import Doorkeeper
 from services.gateway.session import Sessions
+from services.gateway.traffic import Tap
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     """Serve until `stop`; an address that cannot be had now is tried for again."""
     keeper = Doorkeeper(context, gateway.listening.fixed)
     hub = Hub(context, stop)
-    door = Door(Desk(context, gateway.reads), keeper, hub, stop)
+    door = Door(Desk(context, gateway.reads), keeper, hub, Tap(context, stop), stop)
     sessions = Sessions(context)
     asgi = cast("App", app(door, sessions))  # Litestar names its types otherwise
     guarded = Guard(asgi, keeper, sessions, gateway.listening)

@@ -30,7 +30,7 @@ async def ask(client: httpx.AsyncClient, route: Route, agent: str = "ann", **bod
 
 def test_every_operation_has_a_row_and_a_route() -> None:
     """A new operation: declare `http=` beside it, and who may do it in contracts/operations/access.py."""
-    assert {operation.name for operation in OPEN} | {access.STREAM} == set(access.ACCESS)
+    assert {operation.name for operation in OPEN} | {access.STREAM, access.TRAFFIC} == set(access.ACCESS)
     assert not [operation.name for operation in OPEN if not operation.routes]
     assert not [operation.name for operation in ALL if operation.routes and operation not in OPEN]
     places = [(route.method, route.path) for operation in ALL for route in operation.routes]
