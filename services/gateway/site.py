@@ -30,7 +30,9 @@ _KINDS: Final = {
     "svg": "image/svg+xml",
     "webmanifest": "application/manifest+json",
 }
-_VIEWS: Final = re.compile(r"/(?:login|needs|fleet|tasks(?:/[0-9]{1,18})?|escalations|bus|health)?")
+_VIEWS: Final = re.compile(
+    r"/(?:login|needs|fleet|tasks(?:/[0-9]{1,18})?|escalations|bus|health|notifications)?"
+)
 """Paths that are views of the one page; `js/app.js` knows them too."""
 _APP: Final = "/js/app.js"
 _IMPORT: Final = re.compile(r'^import\s[^;]*?from "([^"]+)";\n', re.MULTILINE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,10 +17,24 @@ from tests.dashboard.look import CHROMIUM, sign_in
 THERE = Path(CHROMIUM).exists()
 
 
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fill a house once, and return its folder; each test gets a copy."""
+    folder = tmp_path_factory.mktemp("stock") / "state"
+
+    async def fill() -> None:
+        async with open_house(folder) as house:
+            await populate(house)
+
+    asyncio.run(fill())
+    return folder
+
+
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(stock: Path, tmp_path: Path) -> AsyncIterator[House]:
+    doors = shutil.ignore_patterns("*.sock")
+    await asyncio.to_thread(shutil.copytree, stock, tmp_path / "state", ignore=doors)
     async with open_house(tmp_path / "state") as found:
-        await populate(found)
         yield found
 
 

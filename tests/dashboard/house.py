@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,12 @@ API: Final = "/api/v1"
 ROOT: Final = Path(__file__).parents[2]
 LONG: Final = "worker-of-the-night-shift-with-a-name-that-never-seems-to-stop1"
 MINUTE: Final = 60_000_000
+OLD: Final = {
+    "Migrate the audit table without a lock": 95,
+    "Rotate the signing keys": 400,
+    "Nightly build is red on arm64": 15,
+}
+"""How many minutes ago some tasks were given."""
 
 
 class House:
@@ -37,7 +44,8 @@ class House:
         self.url = url
         self.folder = folder
         self.client = client
-        self._tokens: dict[str, str] = {}
+        self._known = folder / "tokens.json"  # who may speak in a house that is opened again
+        self._tokens: dict[str, str] = json.loads(self._known.read_bytes()) if self._known.exists() else {}
 
     async def ask(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> Any:
         headers = {"authorization": f"Bearer {token}"}
@@ -66,6 +74,7 @@ class House:
         words = {"prefix": tokens.prefix(drawn), "digest": tokens.digest(drawn)}
         await self.ask("POST", "/tokens", {"name": name, "scope": scope} | words | more)
         self._tokens[name] = drawn
+        self._known.write_text(json.dumps(self._tokens))
 
     async def say(self, name: str, verb: str, **words: Any) -> Any:
         """Let an agent speak."""
@@ -105,8 +114,11 @@ async def populate(house: House) -> None:
     await _agents(house)
     await _work(house)
     await _plan(house)
+    now = time.time_ns() // 1000
+    _back(house)
     _age(house)
-    _escalate(house, time.time_ns() // 1000)
+    _escalate(house, now)
+    _dead_letter(house, now)
 
 
 async def _agents(house: House) -> None:
@@ -166,14 +178,15 @@ async def _work(house: House) -> None:
     _, row = await house.task("Write the page on back-pressure", "scribe")
     await house.say("scribe", "snooze", assignment=row, minutes=45)
     await house.task("Nightly build is red on arm64", LONG, priority="P1")
-    _, row = await house.task("Ship the nightly", "courier")
+    _, row = await house.task("Ship the nightly", "courier", key="nightly")
     await house.say("courier", "ack", assignment=row)
     failed, row = await house.task("Reproduce the flicker on Safari", "painter")
     await house.say("painter", "fail", assignment=row, reason="no such machine here", final=True)
     gone, _ = await house.task("Support Internet Explorer")
     await house.ask("POST", f"/tasks/{gone}/cancel", {"reason": "nobody has it any more"})
     await house.ask("POST", f"/tasks/{failed}/comments", {"text": "We get a Mac next week: reopen it then."})
-    await house.task("Negotiate the data processing agreement", capabilities=["law"], priority="P1")
+    agreement = "Negotiate the data processing agreement"
+    await house.task(agreement, capabilities=["law"], priority="P1", depends_on=["nightly"])
     lines = (ROOT / "examples" / "backlog.jsonl").read_text("utf-8").splitlines()
     specs = [json.loads(line) for line in lines]
     for spec in specs:
@@ -240,6 +253,51 @@ def _escalate(house: House, now: int) -> None:
         )
 
 
+def _back(house: House) -> None:
+    """Let every task be as old as its number says: what is written of it too."""
+    tasks = house.sql("SELECT id, title FROM tasks ORDER BY id DESC")
+    for place, (task, title) in enumerate(tasks):
+        shift = OLD.get(title, 4 + 3 * place) * MINUTE
+        leases = f"(SELECT id FROM assignments WHERE task_id = {task})"
+        house.sql("UPDATE comments SET at = at - ? WHERE task_id = ?", shift, task)
+        house.sql(
+            "UPDATE tasks SET created_at = created_at - ?1, updated_at = updated_at - ?1 WHERE id = ?2",
+            shift,
+            task,
+        )
+        house.sql(
+            "UPDATE pings SET due_at = due_at - ?1, sent_at = sent_at - ?1, published_at ="
+            f" published_at - ?1 WHERE assignment_id IN {leases}",
+            shift,
+        )
+        house.sql(
+            "UPDATE audit SET at = at - ? WHERE (aggregate = 'task' AND aggregate_id = ?) OR (aggregate ="
+            f" 'assignment' AND CAST(aggregate_id AS INTEGER) IN {leases})",
+            shift,
+            str(task),
+        )
+
+
+def _dead_letter(house: House, now: int) -> None:
+    """Let a row be one that nothing could be done with, as its dead letter says."""
+    row, version = house.sql(f"SELECT id, version FROM {lease('Nightly build is red on arm64')}")[0]
+    letter = {
+        "source": "row",
+        "stream": "assignments",
+        "consumer": "",
+        "subject": f"assignments.{row}",
+        "reason": "TypeError: unsupported operand type(s) for -: 'NoneType' and 'int'",
+        "tries": 5,
+        "at": datetime.fromtimestamp(now / 1e6 - 900, UTC).isoformat(),
+        "row": row,
+    }
+    house.sql(
+        "INSERT INTO outbox (stream, subject, message_id, body, headers, created_at, version)"
+        " VALUES ('DLQ', 'dlq.rows.assignments', 'dlq:row', ?, '[]', ?, ?)",
+        *(json.dumps(letter).encode(), now - 15 * MINUTE, version),
+    )
+
+
 def _age(house: House) -> None:
     """Let hours have passed for some."""
     now = time.time_ns() // 1000
@@ -253,7 +311,8 @@ def _age(house: House) -> None:
     house.change("agents WHERE name = 'scribe'", stalled=1, status="stalled", status_why=why)
     why = "TypeError: unsupported operand type(s) for -: 'NoneType' and 'int'"
     house.change(lease("Nightly build is red on arm64"), quarantined=why, ping_at=None, deadline_at=None)
-    house.change("tasks WHERE title LIKE 'Negotiate%'", alarmed=1, unassigned_since=now - 50 * MINUTE)
+    none = {"alarmed": 1, "unassigned_since": now - 50 * MINUTE, "status_why": "nobody has law"}
+    house.change("tasks WHERE title LIKE 'Negotiate%'", blockers=0, assign_at=None, **none)
     _end(house, "crashed-1", now - 42 * MINUTE, "dead_failed_revive", "failed", "3 exits in 5 min")
     _end(house, "crashed-2", now - 6 * MINUTE, "dead", "gone", "missed its beats for 150 s")
     beats = {"silent_at": None, "beat_at": now - 131_000_000, "beat_interval_us": 30_000_000}

@@ -24,6 +24,7 @@ VIEWS: Final = {
     "escalations": "/escalations?policy=on-call",
     "bus": "/bus",
     "health": "/health",
+    "notifications": "/notifications",
 }
 
 
@@ -47,8 +48,8 @@ async def sign_in(
 
 async def settled(page: Page) -> None:
     """Wait until a view shows what it knows."""
-    await page.locator("main .empty[role=status]").wait_for(state="detached")
-    await page.wait_for_timeout(400)
+    await page.locator("main .empty[role=status]").first.wait_for(state="detached")
+    await page.wait_for_timeout(300)
 
 
 async def take(folder: Path, only: tuple[str, ...]) -> None:

@@ -37,7 +37,7 @@ async def test_who_needs_somebody_is_helped_at_once(eyes: Eyes, house: House) ->
         "Which licence may the vendored icons have?",
         "Approve the release of 2.4",
     )
-    await expect(page.locator(".need")).to_have_count(8)
+    await expect(page.get_by_role("button", name="All")).to_contain_text("9")
     await page.locator(".need", has_text=silent).get_by_role("button", name="Ack").click()
     await expect(page.locator(".need", has_text=silent)).to_have_count(0)
     assert one(house, silent, "answered_attempt") == 4
@@ -54,7 +54,8 @@ async def test_who_needs_somebody_is_helped_at_once(eyes: Eyes, house: House) ->
     await page.get_by_label("Agent").select_option("builder-1")
     await page.get_by_role("dialog").get_by_role("button", name="Reassign").click()
     await expect(page.locator(".need", has_text=ship)).to_have_count(0)
-    assert one(house, ship, "agent") == "builder-1"
+    await page.goto("about:blank")  # who leaves has not undone it
+    await until(lambda: one(house, ship, "agent") == "builder-1")
     actors = {actor for (actor,) in house.sql("SELECT actor FROM audit WHERE event LIKE 'operator_%'")}
     assert len(actors) == 1
     assert re.fullmatch(r"operator:olga-[0-9a-f]{6}", actors.pop())
@@ -62,7 +63,7 @@ async def test_who_needs_somebody_is_helped_at_once(eyes: Eyes, house: House) ->
 
 async def test_by_keyboard_alone(eyes: Eyes, house: House) -> None:
     page = await eyes.page()
-    await expect(page.locator(".need")).to_have_count(8)
+    await expect(page.locator(".need")).to_have_count(9)
     await page.keyboard.press("j")
     await expect(page.locator(".need", has_text="Approve the release").locator(":focus")).to_have_count(1)
     await page.keyboard.press("y")
@@ -94,6 +95,7 @@ async def test_tasks_are_made_filtered_shared_cancelled_and_undone(eyes: Eyes, h
     await at(page, house, "/tasks")
     await page.get_by_role("group", name="Statuses").get_by_role("button", name="To do").click()
     await page.get_by_label("Search tasks").fill("agent")
+    await expect(page.locator(".task").first).to_contain_text(re.compile("agent", re.IGNORECASE))
     count = await page.locator(".task").count()
     assert 0 < count < 15
     shared = page.url
@@ -160,6 +162,7 @@ async def test_the_stream_drops_and_comes_back_without_a_reload(browser: Browser
     await expect(page.locator(".banner")).to_contain_text("old", timeout=20_000)
     async with open_house(tmp_path / "state", {"http.port": port}) as second:
         await second.task("Made while nobody looked")
+        await page.evaluate("dispatchEvent(new Event('online'))")  # it would try again by itself, later
         await expect(page.locator(".banner")).to_be_hidden(timeout=30_000)
         await expect(page.locator(".task", has_text="Made while nobody looked")).to_be_visible()
         assert await page.evaluate("window.same")
@@ -177,18 +180,21 @@ async def test_what_a_second_operator_does_is_seen_at_once(eyes: Eyes, house: Ho
     await first.get_by_role("button", name="Reassign").click()
     await first.get_by_label("Agent").select_option("reviewer")
     await first.get_by_role("dialog").get_by_role("button", name="Reassign").click()
+    await expect(first.get_by_text("goes to reviewer")).to_be_visible()
+    await expect(first.get_by_role("button", name="Undo")).to_be_visible()
+    await at(first, house, "/tasks/2")  # who leaves has not undone it
     await expect(second.locator(".meta")).to_contain_text("reviewer")
     await first.get_by_label("New todo").fill("Look at it twice")
     await first.get_by_role("button", name="Add todo").click()
     await second.get_by_label("Look at it twice").click()
     await expect(first.get_by_label("Look at it twice")).to_be_checked()
     await at(first, house, "/escalations")
-    await expect(first.locator(".chain li").nth(1)).to_contain_text("skipped · nobody eligible")
+    await expect(first.locator(".chain li").nth(1)).to_contain_text("nobody eligible")
 
 
 async def test_who_may_only_look_has_no_buttons_that_change(eyes: Eyes, house: House) -> None:
     page = await eyes.page(scope="read_only")
-    await expect(page.locator(".need")).to_have_count(8)
+    await expect(page.locator(".need")).to_have_count(9)
     await expect(page.get_by_role("button", name="Ack")).to_have_count(0)
     await at(page, house, "/tasks")
     await expect(page.locator(".task").first).to_be_visible()

@@ -14,7 +14,8 @@ BYTES_MAX = 40_000
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/fleet", "/tasks", "/tasks/42", "/escalations", "/bus", "/health", "/login"]
+    "path",
+    ["/", "/fleet", "/tasks", "/tasks/42", "/escalations", "/bus", "/health", "/notifications", "/login"],
 )
 async def test_every_view_is_the_one_page(web: Web, path: str) -> None:
     client = httpx.AsyncClient(base_url=web.url)

@@ -83,8 +83,8 @@ export async function pages(path, words, take) {
 
 /** Server-sent events by hand: an EventSource hides why it ends, and hears only names that it knows. */
 export class Stream {
-  constructor({ event, state, alive, resync }) {
-    Object.assign(this, { event, state, alive, resync });
+  constructor({ event, state = () => {}, alive = () => {}, resync = () => {} }, path = "/events") {
+    Object.assign(this, { event, state, alive, resync, path });
     this.last = "";
     this.stopped = false;
   }
@@ -115,7 +115,7 @@ export class Stream {
     this.cut = new AbortController();
     const headers = { accept: "text/event-stream" };
     if (this.last) headers["last-event-id"] = this.last;
-    const answer = await fetch(`${API}/events`, { headers, signal: this.cut.signal, cache: "no-store" });
+    const answer = await fetch(API + this.path, { headers, signal: this.cut.signal, cache: "no-store" });
     if (!answer.ok) throw new Refused(answer.status, {});
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     connected();

@@ -9,6 +9,7 @@ import { openEscalations } from "./views/escalations.js";
 import { openFleet } from "./views/fleet.js";
 import { openHealth } from "./views/health.js";
 import { openNeeds } from "./views/needs.js";
+import { openNotifications } from "./views/notifications.js";
 import { openTask } from "./views/task.js";
 import { openTasks } from "./views/tasks.js";
 
@@ -19,6 +20,7 @@ const VIEWS = [
   ["escalations", "/escalations", "Escalations", { needs: ["policies", "tasks", "escalations"], open: openEscalations }],
   ["bus", "/bus", "Bus", { needs: ["letters"], open: openBus }],
   ["health", "/health", "Health", { needs: ["status"], open: openHealth }],
+  ["notifications", "/notifications", "Notifications", { needs: ["notified", "sends"], open: openNotifications }],
 ];
 const TASK = { needs: ["agents", "policies"], open: openTask };
 const STALE_S = 3; // without the stream, before anybody is told
@@ -81,7 +83,7 @@ function show() {
     history.replaceState(null, "", location.pathname + (said.length ? `?${new URLSearchParams(said)}` : ""));
   };
   current = { view, id, at: null };
-  need("attention", ...(view.needs ?? []));
+  need("attention", "notifications", ...view.needs);
   current.at = view.open(shell.main, { id, words, address, go, say });
   current.at.draw?.(new Set(["first"]));
 }
@@ -89,9 +91,15 @@ function show() {
 // ---- what stands around the views
 
 function frame() {
-  const links = VIEWS.map(([name, path, label]) =>
-    h("a", { href: path, "data-view": name }, icon(name), h("span", { class: "label" }, label),
-      name === "needs" && h("span", { class: "count", hidden: true })));
+  const links = VIEWS.map(([name, path, label]) => h("a", { href: path, "data-view": name }, icon(name), h("span", {}, label)));
+  const counts = ["needs", "notifications"].map((name) => {
+    const count = h("span", { class: "count", hidden: true });
+    links[VIEWS.findIndex(([view]) => view === name)].append(count);
+    return count;
+  });
+  const bell = links.pop();
+  bell.className = "bell square";
+  bell.querySelector("span").className = "hidden";
   const state = h("span", { class: "live" }, icon("offline"), h("span", {}, "Connecting"));
   const who = h("span", { class: "who" });
   const banner = h("div", { class: "banner", role: "alert", hidden: true });
@@ -99,22 +107,22 @@ function frame() {
   const home = h("a", { class: "brand", href: "/" }, h("img", { src: "/icon.svg", alt: "", width: 22, height: 22 }), "Rollcall");
   fill(app,
     h("header", { class: "top" }, home, state,
-      h("div", { class: "tools" }, who,
+      h("div", { class: "tools" }, who, bell,
         button("◐", "theme", nextTheme, { kind: "ghost square", title: "Light or dark" }),
         button("?", "help", help, { kind: "ghost square", title: "Keys (?)" }))),
     h("nav", { class: "rail", "aria-label": "Views" }, links), banner, main);
   app.querySelector("[data-act=theme]").setAttribute("aria-label", "Light or dark");
   app.querySelector("[data-act=help]").setAttribute("aria-label", "Keys");
-  shell = { links, state, who, banner, main, count: links[0].querySelector(".count") };
+  shell = { links: [...links, bell], state, who, banner, main, counts };
   shell.who.textContent = known.session.role === "read_only" ? `${known.session.name} · may look` : known.session.name;
 }
 
 function surround(changed) {
-  if (changed.has("attention") || changed.has("first")) {
-    const many = known.attention?.items.length ?? 0;
-    shell.count.hidden = !many;
-    shell.count.textContent = many > 99 ? "99+" : String(many);
-  }
+  [known.attention?.items.length, known.notifications?.open].forEach((many, place) => {
+    shell.counts[place].hidden = !many;
+    shell.counts[place].textContent = many > 99 ? "99+" : many;
+  });
+  shell.counts[1].classList.toggle("read", !known.notifications?.unread);
   if (changed.has("live") || changed.has("first")) state();
 }
 
@@ -134,9 +142,9 @@ const KEYS = [
   ["/", "search"], ["j / k", "next, previous"], ["Enter", "open"], ["x", "select (tasks)"], ["n", "new task"],
   ["a", "ack: I have it in hand"], ["s", "snooze: ask again later"], ["e", "answer"], ["y", "approve"],
   ["r", "assign or reassign"], ["c", "cancel"], ["Space", "pause the tail (bus)"],
-  ["g then n f t e b h", "go to a view"], ["?", "these keys"], ["Esc", "leave a field or a dialog"],
+  ["g then n f t e b h i", "go to a view"], ["?", "these keys"], ["Esc", "leave a field or a dialog"],
 ];
-const PLACES = { n: "/", f: "/fleet", t: "/tasks", e: "/escalations", b: "/bus", h: "/health" };
+const PLACES = { n: "/", f: "/fleet", t: "/tasks", e: "/escalations", b: "/bus", h: "/health", i: "/notifications" };
 
 function help() {
   if (document.querySelector("dialog")) return;

@@ -21,14 +21,14 @@ export async function now(label, method, path, body, about = {}) {
   }
 }
 
-/** Tasks that a command waits for: they are shown as good as done. */
+/** Tasks that a command waits for, and what will become of them: they are shown as good as done. */
 export const held = new Map();
 const waiting = new Set();
 
 /** Do something to tasks in ten seconds, unless it is undone. `each(id)` names method, path and body. */
-export function later(label, ids, each) {
-  const job = { ids, gone: false };
-  ids.forEach((id) => held.set(id, label));
+export function later(label, mark, ids, each) {
+  const job = { gone: false };
+  ids.forEach((id) => held.set(id, mark));
   touch("tasks", "attention");
   const note = toast("", { action: "Undo", run: () => end(job), ms: UNDO_S * 1000 + 500 });
   let left = UNDO_S;
@@ -83,9 +83,18 @@ addEventListener("pagehide", () => {
   for (const job of [...waiting]) job.run(true);
 });
 
+function tasksOf(ids) {
+  return ids.length === 1 ? `task ${ids[0]}` : `${ids.length} tasks`;
+}
+
+/** Give tasks to somebody else; "": whom Rollcall chooses. Their holders are told to stop, so it can be undone. */
+function reassign(ids, agent) {
+  later(`Give ${tasksOf(ids)} to ${agent || "somebody else"}`, `goes to ${agent || "somebody else"}`, ids,
+    (id) => ({ method: "POST", path: `/tasks/${id}/assign`, body: agent ? { agent } : {} }));
+}
+
 export function cancelTasks(ids) {
-  later(ids.length === 1 ? `Cancel task ${ids[0]}` : `Cancel ${ids.length} tasks`, ids,
-    (id) => ({ method: "POST", path: `/tasks/${id}/cancel`, body: {} }));
+  later(`Cancel ${tasksOf(ids)}`, "will be cancelled", ids, (id) => ({ method: "POST", path: `/tasks/${id}/cancel`, body: {} }));
 }
 
 export function ack(item) {
@@ -150,21 +159,19 @@ function agentOptions({ capabilities = [], none = "Let Rollcall choose" } = {}) 
 export function assignDialog(ids, { holder = null, capabilities = [] } = {}) {
   const agent = select(agentOptions({ capabilities }), "");
   const one = ids.length === 1;
-  const title = one ? `${holder ? "Reassign" : "Assign"} task ${ids[0]}` : `Assign ${ids.length} tasks`;
+  const title = `${holder ? "Reassign" : "Assign"} ${tasksOf(ids)}`;
   return dialog(title, [
     holder && h("p", {}, `${holder} holds it now, and will be told to stop.`),
     field("Agent", agent, "Your word goes before presence, capability and capacity."),
   ], {
     action: holder ? "Reassign" : "Assign",
     done: async () => {
-      const body = agent.value ? { agent: agent.value } : {};
-      for (const id of ids) {
-        const given = await send("POST", `/tasks/${id}/assign`, body);
-        soon({ task: id, agent: given.agent });
-        if (one) toast(`Task ${id} is with ${given.agent}`);
+      if (holder || !one) reassign(ids, agent.value);
+      else {
+        const given = await send("POST", `/tasks/${ids[0]}/assign`, agent.value ? { agent: agent.value } : {});
+        soon({ task: ids[0], agent: given.agent });
+        toast(`Task ${ids[0]} is with ${given.agent}`);
       }
-      if (!one) toast(`${ids.length} tasks assigned`);
-      if (holder) soon({ agent: holder });
       return true;
     },
   });
@@ -201,7 +208,10 @@ export function taskDialog(task = null) {
       if (task) said.expected_version = task.version; // what somebody else has changed meanwhile is not undone
       const made = task ? await send("PATCH", `/tasks/${task.id}`, said) : await send("POST", "/tasks", said);
       const id = task?.id ?? made.task;
-      if (agent.value && agent.value !== task?.agent) await send("POST", `/tasks/${id}/assign`, { agent: agent.value });
+      if (agent.value && agent.value !== task?.agent) {
+        if (task?.agent) reassign([id], agent.value);
+        else await send("POST", `/tasks/${id}/assign`, { agent: agent.value });
+      }
       soon({ task: id, agent: agent.value });
       toast(task ? `Task ${id} is changed` : `Task ${id} is created`);
       return id;

@@ -9,6 +9,7 @@ const SLOW_MS = 1200; // lists that are read whole
 const TAIL_MAX = 2000;
 const FEW = 6;
 const PAGE = 500;
+const LEASES = 9; // of a task, the newest, whose changes are read
 
 export const known = {
   session: null,
@@ -21,6 +22,9 @@ export const known = {
   policies: null,
   letters: null,
   escalations: null,
+  notifications: null, // those that are open
+  notified: null, // the last ones
+  sends: null, // messages to people, with the answers
   tail: [], // the newest events, oldest first
   live: false,
   asOf: Date.now(), // when the stream last said that it lives
@@ -34,7 +38,11 @@ const LISTS = {
   policies: "/policies",
   letters: "/dead-letters",
   escalations: "/escalations",
+  notifications: "/notifications?open=true&limit=500",
+  notified: "/notifications?limit=200",
+  sends: "/notifications/sent",
 };
+const TOLD = ["notifications", "notified", "sends"];
 const wanted = new Set(); // what has been read, and is kept true
 const stale = { agents: new Set(), tasks: new Set(), details: new Set(), lists: new Set() };
 const readAt = new Map(); // when a list was last asked for
@@ -116,6 +124,9 @@ async function loadTasks() {
 
 async function loadDetail(id) {
   const detail = await read(`/tasks/${id}`);
+  const about = [["task", id], ...detail.assignments.slice(0, LEASES).map((one) => ["assignment", one.id])];
+  const facts = await Promise.all(about.map(([aggregate, of]) => read(`/audit${query({ aggregate, id: of, limit: PAGE })}`)));
+  detail.facts = facts.flatMap((page) => page.items); // who did what, and which command caused it
   known.details.set(id, detail);
   known.tasks.set(id, same(known.tasks.get(id), detail.task));
   touch(`task:${id}`, "tasks");
@@ -144,20 +155,28 @@ function same(old, made) {
   return old && JSON.stringify(old) === JSON.stringify(made) ? old : made;
 }
 
-/** Mark what an event is about. */
-function take(event) {
+/** Keep what has passed over the bus, for those who look at it. */
+export function heardOf(event) {
+  heardOf.count = (heardOf.count ?? 0) + 1;
+  event.key = heardOf.count;
   known.tail.push(event);
   if (known.tail.length > TAIL_MAX) known.tail.splice(0, TAIL_MAX / 10);
+  touch("tail");
+}
+
+/** Mark what an event is about. */
+function take(event) {
+  heardOf(event);
   const data = event.data ?? {};
   const task = event.aggregate === "task" ? Number(event.id) : data.task;
   if (task) stale.tasks.add(task);
   const agents = event.aggregate === "agent" ? [event.id] : [data.agent, data.to, data.holder];
   agents.filter(Boolean).forEach((name) => stale.agents.add(name));
+  if (event.aggregate === "notification") TOLD.forEach((list) => stale.lists.add(list));
   if (event.aggregate === "machine") stale.lists.add("machines");
   if (event.aggregate === "policy") stale.lists.add("policies");
   for (const list of ["attention", "status", "escalations"]) stale.lists.add(list);
   if (event.event === "quarantined") stale.lists.add("letters");
-  touch("tail");
   plan();
 }
 
@@ -253,7 +272,7 @@ export function listen() {
     },
     alive() {
       known.asOf = Date.now();
-      for (const list of ["status", "letters"]) stale.lists.add(list); // they have no events
+      for (const list of ["status", "letters", "sends"]) stale.lists.add(list); // they have no events
       plan();
     },
   });

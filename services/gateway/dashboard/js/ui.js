@@ -81,8 +81,13 @@ export function taskLink(id, text = `#${id}`, props = {}) {
   return h("a", { href: `/tasks/${id}`, ...props }, text);
 }
 
+/** To an agent, wherever one is named. */
+export function agentLink(name) {
+  return h("a", { href: `/fleet?agent=${encodeURIComponent(name)}`, class: "ell agent", title: name }, name);
+}
+
 /** What can be filtered by, and how many there are of each: buttons that stay while nothing of it changes. */
-export function drawChips(box, keys, counts, all, chosen, choose) {
+export function drawChips(box, keys, counts, all, chosen, choose, first = "All") {
   const print = JSON.stringify([keys, counts, all, chosen]);
   if (box.dataset.print === print) return;
   box.dataset.print = print;
@@ -92,7 +97,7 @@ export function drawChips(box, keys, counts, all, chosen, choose) {
     made.setAttribute("aria-pressed", chosen === key);
     return made;
   };
-  fill(box, chip("", "All", all), keys.map((key) => chip(key, wordOf(key), counts[key] ?? 0)));
+  fill(box, chip("", first, all), keys.map((key) => chip(key, wordOf(key), counts[key] ?? 0)));
   if (focused !== null) box.querySelector(`[data-act="${focused}"]`)?.focus();
 }
 
@@ -270,6 +275,11 @@ export class Windowed {
       if (place >= 0) this.place(place); // who holds the focus stays, wherever it is scrolled to
     }
     for (const [key, node] of before) if (this.shown.get(key) !== node) node.remove();
+    let next = this.box.firstChild; // in the page as before the eye: Tab and screen readers go by that
+    for (const node of this.shown.values()) {
+      if (node === next) next = next.nextSibling;
+      else if (!node.isConnected || !node.contains(document.activeElement)) this.box.insertBefore(node, next);
+    }
   }
 
   place(place) {
@@ -282,7 +292,6 @@ export class Windowed {
       node.setAttribute("aria-setsize", this.lines.length);
       node.setAttribute("aria-posinset", place + 1);
     }
-    if (!node.isConnected) this.box.append(node);
     this.shown.set(String(line.key), node);
   }
 

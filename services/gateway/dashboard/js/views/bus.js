@@ -1,12 +1,14 @@
-// Bus: facts as they are published, and what could not be handled.
+// Bus: what passes over it as it does (facts, pings, answers to them), and what could not be handled.
 
+import { Stream } from "../api.js";
 import { now } from "../commands.js";
 import { age, clock, fill, h } from "../dom.js";
-import { known, soon } from "../store.js";
-import { button, mayChange, muted, Windowed } from "../ui.js";
+import { heardOf, known, soon } from "../store.js";
+import { button, loading, mayChange, muted, Windowed } from "../ui.js";
 import { copied } from "./health.js";
 
 const SHOWN = 1000;
+const LATER = new Set(["answer_by", "assignment", "description", "epoch", "incarnation", "sent_at"]); // told last
 
 /** Match a subject as NATS does: * is one token, > is all that follow. */
 function matches(pattern, subject) {
@@ -23,14 +25,14 @@ export function openBus(main, { words, address }) {
   const root = known.session.root;
   let filter = words.subject ?? "";
   let paused = null; // what is shown while it is
-  const search = h("input", { type: "search", value: filter, placeholder: `${root}.evt.>`, "aria-label": "Subject filter", spellcheck: "false" });
+  const search = h("input", { type: "search", value: filter, placeholder: `${root}.>`, "aria-label": "Subject filter", spellcheck: "false" });
   const pause = h("button", { type: "button", "aria-pressed": "false", title: "Pause the tail (Space)", "data-act": "pause" }, "Pause");
   const copy = button("Copy as nats", "copy", () => copied(`nats sub '${pattern().replaceAll("'", "")}'`), { title: "The command that shows the same in a terminal" });
   const found = h("span", { class: "muted found", role: "status" });
   const letters = h("section", { class: "panel", id: "letters" });
-  const detail = h("pre", { class: "detail", tabindex: "0", hidden: true, "aria-label": "Event" });
-  const list = new Windowed({ build, label: "Events" });
-  const quiet = h("p", { class: "muted pad" }, "Nothing was published since this page was opened.");
+  const detail = h("pre", { class: "detail", tabindex: "0", hidden: true, "aria-label": "Message" });
+  const list = new Windowed({ build, label: "Messages" });
+  const quiet = h("p", { class: "muted pad" }, "Nothing has passed since this page was opened.");
   const box = h("div", {});
   const narrow = matchMedia("(max-width: 759px)");
   main.append(h("div", { class: "bar" }, h("h1", {}, "Bus"), search, pause, copy, found), detail, h("section", { class: "panel flush" }, box), letters);
@@ -41,8 +43,12 @@ export function openBus(main, { words, address }) {
   });
   pause.addEventListener("click", toggle);
 
+  // Pings and answers are no changes: they have a stream of their own, for those who may act.
+  const tap = mayChange() && new Stream({ event: (said) => said.subject && heardOf(said) }, "/bus");
+  if (tap) tap.run();
+
   function subject(event) {
-    return `${root}.evt.${event.aggregate}.${event.id}.${event.event}`;
+    return event.subject ?? `${root}.evt.${event.aggregate}.${event.id}.${event.event}`;
   }
 
   function toggle() {
@@ -52,17 +58,21 @@ export function openBus(main, { words, address }) {
     draw(new Set(["tail"]));
   }
 
+  /** What is asked for, as a subject: words alone are the beginning of one. */
   function pattern() {
-    if (!filter) return `${root}.evt.>`;
-    return filter.startsWith(root) ? filter : /[.*>]/.test(filter) ? `${root}.evt.${filter}` : `${root}.evt.${filter}.>`;
+    if (!filter) return `${root}.>`;
+    const tokens = (filter.startsWith(root) ? filter.slice(root.length) : filter).split(".").filter(Boolean);
+    if (tokens.at(-1) !== ">" && tokens.length < (tokens[0] === "evt" ? 4 : 3)) tokens.push(">");
+    return [root, ...tokens].join(".");
   }
 
-
   function build(event) {
-    const said = Object.entries(event.data ?? {}).map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ");
+    const said = Object.entries(event.data ?? {}).sort(([a], [b]) => LATER.has(a) - LATER.has(b)).map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ");
+    const [kind, ...rest] = subject(event).slice(root.length + 1).split(".");
+    const actor = event.actor ?? (kind === "ack" ? `agent:${rest[0]}` : "rollcall");
     const made = h("div", { class: "event" }, muted(clock(event.at)),
-      h("span", { class: "subject", title: subject(event) }, h("b", {}, event.aggregate), `.${event.id}.`, h("b", {}, event.event)),
-      h("span", { class: "muted actor", title: event.actor }, event.actor), h("span", { class: "data", title: said, dir: "auto" }, said));
+      h("span", { class: "subject", title: subject(event) }, h("b", { class: kind }, kind), `.${rest.join(".")}`),
+      h("span", { class: "muted actor", title: actor }, actor), h("span", { class: "data", title: said, dir: "auto" }, said));
     made.addEventListener("click", () => {
       detail.hidden = false;
       detail.textContent = `${subject(event)}\n${JSON.stringify(event, null, 2)}`;
@@ -77,17 +87,18 @@ export function openBus(main, { words, address }) {
     const all = paused ?? known.tail;
     const shown = filter ? all.filter((event) => matches(wanted, subject(event))) : all;
     const newest = shown.slice(-SHOWN).reverse();
-    const missed = paused ? known.tail.length - paused.length : 0;
-    found.textContent = paused && missed > 0 ? `paused, ${missed} newer` : `${shown.length} events`;
+    const missed = paused ? (known.tail.at(-1)?.key ?? 0) - (paused.at(-1)?.key ?? 0) : 0;
+    found.textContent = paused ? `paused, ${missed} newer` : `${shown.length} messages`;
     fill(box, newest.length ? list.box : quiet);
-    if (newest.length) list.set(newest.map((event) => ({ key: `${event.incarnation}:${event.seq}`, item: event, height: narrow.matches ? 54 : 30 })));
+    if (newest.length) list.set(newest.map((event) => ({ key: event.key, item: event, height: narrow.matches ? 54 : 30 })));
   }
 
   function drawLetters() {
-    const items = known.letters?.items ?? [];
-    fill(letters, h("h2", {}, "Dead letters ", muted(String(items.length))),
+    const items = known.letters?.items;
+    if (!items) return fill(letters, loading());
+    return fill(letters, h("h2", {}, "Dead letters ", muted(items.length)),
       items.length ? h("ul", { class: "plain" }, items.map((one) => h("li", {},
-        h("span", {}, h("code", {}, one.letter.subject || `${one.letter.stream} row ${one.letter.row}`), h("p", { class: "why", dir: "auto" }, one.letter.reason)),
+        h("span", {}, h("code", {}, one.letter.subject || `${one.letter.stream} row ${one.letter.row}`), h("p", { class: "hint", dir: "auto" }, one.letter.reason)),
         muted(`${one.letter.tries} tries · `, age(one.letter.at)),
         mayChange() && button("Replay", `replay-${one.seq}`, async () => { await now(`Dead letter ${one.seq} is tried again`, "POST", `/dead-letters/${one.seq}/replay`, {}); soon({ list: "letters" }); }))))
         : h("p", { class: "muted" }, "None: everything could be handled."));
@@ -97,7 +108,7 @@ export function openBus(main, { words, address }) {
   return {
     draw,
     address: (more) => { filter = more.subject ?? ""; search.value = filter; draw(new Set(["first"])); },
-    destroy: () => list.destroy(),
+    destroy: () => { tap && tap.stop(); list.destroy(); },
     key(key) {
       if (key !== " " || document.activeElement?.closest("button,a")) return false;
       toggle();

@@ -50,10 +50,11 @@ export function openEscalations(main, { words, address }) {
     const chain = one.steps.map((step, place) => {
       const was = told.findLast((each) => each.step === place + 1);
       const tone = was?.outcome === "taken" ? "work" : was ? "warn" : "off";
-      return h("li", {}, badge(`${place + 1} ${step.kind}`, tone), h("span", { dir: "auto" }, was ? ` ${was.outcome}${was.target ? `: ${was.target}` : ""} · ${was.reason}` : muted(" not yet")));
+      return h("li", {}, badge(`${place + 1} ${step.kind}`, tone), was
+        ? h("div", {}, `${was.outcome}${was.target ? `: ${was.target}` : ""} · `, age(was.at), h("p", { class: "hint", dir: "auto" }, was.reason)) : muted("not yet"));
     });
-    return h("li", {}, h("div", {}, taskLink(one.task_id), " ", h("b", { dir: "auto" }, one.title), muted(` with ${one.agent ?? "nobody"}, by its copy of ${one.policy}`),
-      h("ol", { class: "chain" }, chain)), age(one.started_at));
+    return h("li", {}, h("div", {}, taskLink(one.task_id, [h("span", { class: "id" }, `#${one.task_id} `), h("b", { dir: "auto" }, one.title)]), muted(` with ${one.agent ?? "nobody"}, by its copy of ${one.policy}, begun `, age(one.started_at)),
+      h("ol", { class: "chain" }, chain)));
   }
 
   function edit(policy, { quiet = false } = {}) {
@@ -103,7 +104,7 @@ export function openEscalations(main, { words, address }) {
 
   function stepRow(step, place) {
     const off = !mayRule();
-    const kind = select(STEP_KINDS.map((one) => [one, `${one}: ${STEP_ABOUT[one]}`]), step.kind, { "aria-label": `Kind of step ${place + 1}`, disabled: off });
+    const kind = select(STEP_KINDS, step.kind, { "aria-label": `Kind of step ${place + 1}`, title: STEP_ABOUT[step.kind], disabled: off });
     const word = h("input", { type: "text", maxlength: 63, disabled: off, value: (step.kind === "peer" ? step.capability : step.who) ?? "",
       "aria-label": step.kind === "peer" ? `Capability of step ${place + 1}` : `Who is told at step ${place + 1}`, placeholder: step.kind === "peer" ? "what the task needs" : "the main agent" });
     kind.addEventListener("change", () => { draft.steps[place] = { kind: kind.value }; drawEditor(); });
@@ -118,7 +119,7 @@ export function openEscalations(main, { words, address }) {
       made.setAttribute("aria-label", `${title} ${place + 1}`);
       return made;
     };
-    return h("li", {}, kind, ["peer", "notify"].includes(step.kind) && word, !off && h("span", { class: "moves" },
+    return h("li", {}, kind, ["peer", "notify"].includes(step.kind) ? word : muted(STEP_ABOUT[step.kind]), !off && h("span", { class: "moves" },
       small("↑", "up", "Move up step", move(-1)), small("↓", "down", "Move down step", move(1)), small("✕", "gone", "Take away step", move(0))));
   }
 

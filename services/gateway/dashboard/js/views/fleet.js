@@ -22,7 +22,7 @@ import {
 } from "../ui.js";
 import { agentDialog, flags, minutes } from "./agent.js";
 
-const CARD = 158;
+const CARD = 168;
 const GROUP = 44;
 const GAP = 12;
 const GROUPS = [ // by status, the most pressing first
@@ -42,8 +42,9 @@ export function openFleet(main, { words, address }) {
   const list = new Windowed({ build: line, label: "Agents", role: "presentation", itemRole: "" });
   let columns = 1;
   let cardAt = null; // the card that the keys are about
-  main.append(h("div", { class: "bar" }, h("h1", {}, "Fleet"), search, chips,
-    mayChange() && button("Freeze …", "freeze", freeze, { kind: "quiet", title: "Offer nothing new to anybody" })), machines, body);
+  main.append(h("div", { class: "bar" }, h("h1", {}, "Fleet"), search,
+    mayChange() && button("Freeze …", "freeze", freeze, { kind: "end", title: "Offer nothing new to anybody" })),
+  h("div", { class: "bar" }, chips, machines), body);
   search.addEventListener("input", () => {
     text = search.value;
     address({ q: text });
@@ -60,7 +61,7 @@ export function openFleet(main, { words, address }) {
   function card(agent) {
     const tasks = byAgent.get(agent.name) ?? [];
     const main = agent.kind === "main_agent";
-    const holds = tasks.length ? tasks.slice(0, 3).map((task, place) => [place ? ", " : "", taskLink(task.id, `Task #${task.id}`, { title: task.title })]) : muted(agent.leases ? `${agent.leases} tasks` : "No task");
+    const holds = tasks.length ? taskLink(tasks[0].id, [`Task #${tasks[0].id} `, tasks[0].title], { title: tasks[0].title, class: "ell", dir: "auto" }) : muted(agent.leases ? `${agent.leases} tasks` : "No task");
     const silent = ["suspect", "dead", "dead_failed_revive", "restarting"].includes(agent.status);
     const beat = agent.beats === "none" ? "no beats" : silent && agent.beat_at ? ["beat ", age(agent.beat_at)] : agent.status === "offline" ? "not here" : `beats every ${span(agent.beat_interval_us / 1e6)}`;
     const shown = agent.capabilities.slice(0, 4);
@@ -69,7 +70,7 @@ export function openFleet(main, { words, address }) {
       h("div", { class: "row" }, button(agent.name, `agent-${agent.name}`, () => agentDialog(agent.name), { kind: "title link", title: agent.name }),
         h("span", { class: "badges" }, main && badge("MAIN", "main"), flags(agent))),
       h("p", { class: "why", title: agent.status_why, dir: "auto" }, agent.status_why),
-      h("div", { class: "row small" }, h("span", { class: "ell" }, holds, tasks.length > 3 ? ` +${tasks.length - 3}` : ""), muted(`${agent.leases}/${agent.capacity}`)),
+      h("div", { class: "row small" }, holds, muted(tasks.length > 1 ? `+${tasks.length - 1} · ` : "", `${agent.leases}/${agent.capacity}`)),
       h("div", { class: "caps" }, shown.map((word) => h("span", { class: "cap" }, word)), agent.capabilities.length > 4 && h("span", { class: "cap" }, `+${agent.capabilities.length - 4}`), !shown.length && h("span", { class: "muted small" }, "any capability")),
       h("div", { class: "row small muted" }, h("span", {}, `timeout ${minutes(agent.timeout_us)}`), h("span", {}, agent.last_ack_at ? ["ack ", age(agent.last_ack_at)] : "Never acknowledged"), h("span", {}, beat)));
   }

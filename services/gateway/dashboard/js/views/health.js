@@ -37,7 +37,7 @@ function findings(said) {
   return panel(all.length ? "What is wrong" : "All is well",
     all.length ? h("ul", { class: "plain findings" }, all.map((one) => h("li", {}, status(one.severity),
       h("div", {}, h("b", {}, one.name), " ", h("span", { dir: "auto" }, one.detail), one.since && muted(" · ", age(one.since)),
-        one.fix && h("div", { class: "fix" }, h("code", {}, one.fix), button("Copy", `copy-${one.name}`, () => copied(one.fix), { kind: "quiet" }))))))
+        one.fix && h("div", { class: "fix" }, h("code", {}, one.fix), button("Copy", `copy-${one.name}`, () => copied(one.fix)))))))
       : h("p", { class: "muted" }, status("ok"), " Every service runs, and nothing is late."));
 }
 

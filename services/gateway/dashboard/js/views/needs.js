@@ -3,7 +3,7 @@
 import { ack, answerDialog, approve, assignDialog, held, snooze, snoozeDialog } from "../commands.js";
 import { age, fill, h } from "../dom.js";
 import { keyOf, known } from "../store.js";
-import { button, Cursor, drawChips, empty, loading, mayChange, priority, status, taskLink, Windowed } from "../ui.js";
+import { agentLink, button, Cursor, drawChips, empty, loading, mayChange, priority, status, taskLink, Windowed } from "../ui.js";
 import { agentDialog } from "./agent.js";
 
 const ABOUT = { // what each kind allows, the likeliest first
@@ -55,10 +55,10 @@ export function openNeeds(main, { words, address, go }) {
       : [button(item.agent, "open", () => agentDialog(item.agent), { kind: "title link" })];
     const does = mayChange() || !item.task || item.kind === "quarantined" ? ABOUT[item.kind] ?? [] : [];
     return h("div", { class: "need" },
-      h("div", { class: "what" }, status(item.kind === "dead" ? item.status : item.kind), h("span", { class: "since" }, age(item.since, "for"))),
-      h("div", { class: "text" }, h("div", { class: "head" }, title, item.task && item.priority < 2 && priority(item.priority)),
-        h("p", { class: "why", title: item.why, dir: "auto" }, item.why),
-        item.task && item.agent && h("p", { class: "holder" }, "with ", h("a", { href: `/fleet?agent=${encodeURIComponent(item.agent)}` }, item.agent))),
+      h("div", { class: "what" }, status(item.kind === "dead" ? item.status : item.kind),
+        h("span", { class: "since" }, age(item.since, "for")), item.task && item.agent && agentLink(item.agent)),
+      h("div", { class: "text" }, h("div", { class: "row" }, title, item.task && item.priority < 2 && priority(item.priority)),
+        h("p", { class: "why", title: item.why, dir: "auto" }, item.why)),
       h("div", { class: "acts" }, does.map((name, place) =>
         button(NAMES[name], name, () => acts[name](item), { kind: place === 0 ? "tonal" : "", title: HINTS[name] }))));
   }

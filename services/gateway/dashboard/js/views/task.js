@@ -16,6 +16,7 @@ import {
 import { age, clock, fill, h, icon } from "../dom.js";
 import { drop, known, need, soon } from "../store.js";
 import {
+  agentLink,
   badge,
   button,
   empty,
@@ -137,8 +138,8 @@ export function openTask(main, { id, say, go }) {
     }
     return h("header", { class: "head" }, h("a", { href: "/tasks", class: "back" }, "‹ Tasks"),
       h("h1", { dir: "auto" }, h("span", { class: "id" }, `#${id}`), " ", task.title),
-      h("p", { class: "meta" }, held.has(id) ? badge("will be cancelled", "bad") : status(task.status), priority(task.priority),
-        task.agent && [h("span", {}, "with ", h("a", { href: `/fleet?agent=${encodeURIComponent(task.agent)}` }, task.agent)), isMain(task.agent) && badge("MAIN", "main")],
+      h("p", { class: "meta" }, held.has(id) ? badge(held.get(id), "bad") : status(task.status), priority(task.priority),
+        task.agent && [h("span", {}, "with ", agentLink(task.agent)), isMain(task.agent) && badge("MAIN", "main")],
         row && status(row.status), row?.exhausted && status("exhausted"), row?.stalled && status("stalled"), row?.quarantined && status("quarantined"),
         task.due_at && h("span", {}, "due ", age(task.due_at, "in"))),
       acts.length > 0 && h("div", { class: "acts wrap" }, acts));
@@ -210,23 +211,40 @@ const SHAPES = [
   [/waits on|snooze|asked again/i, "waiting"], [/^completed/, "done"], [/^failed|^declined|^Cancelled|^timed/i, "dead"],
 ];
 
-/** Everything that happened, newest first: remarks, pings, steps that were skipped. */
+/** Everything that happened, newest first: who did it, why, and which command or message caused it. */
 function timeline(detail) {
   const told = [];
+  const at = new Map(detail.facts.map((fact) => [fact.at, fact]));
   for (const one of detail.comments) {
     const machine = one.author === "rollcall";
-    const shape = SHAPES.find(([like]) => like.test(one.text))?.[1] ?? (machine ? "offline" : "ready");
-    told.push({ at: one.at, shape: machine ? shape : "human", who: machine ? "" : one.author, text: one.text });
+    const shape = machine ? SHAPES.find(([like]) => like.test(one.text))?.[1] ?? "offline" : "human";
+    told.push({ at: one.at, shape, who: machine ? "" : one.author, text: one.text, fact: at.get(one.at) });
+    at.delete(one.at);
   }
+  for (const fact of at.values()) told.push({ at: fact.at, shape: "offline", text: factOf(fact), fact });
   for (const step of detail.steps) {
-    const [shape, word] = step.outcome === "skipped" ? ["offline", "skipped"] : ["escalations", "taken"];
-    told.push({ at: step.at, shape, who: "", text: `Step ${step.step} (${step.kind}) ${word}${step.target ? `: ${step.target}` : ""} · ${step.reason}` });
+    const taken = step.outcome !== "skipped";
+    told.push({ at: step.at, shape: taken ? "escalations" : "offline", text: `Step ${step.step} (${step.kind}) ${step.outcome}${step.target ? `: ${step.target}` : ""}`, why: step.reason });
   }
   told.push(...pingsOf(detail));
   told.sort((a, b) => b.at.localeCompare(a.at));
   return h("ol", { class: "timeline" }, told.map((one) => h("li", { class: one.shape === "human" ? "person" : "" },
-    icon(one.shape === "human" ? "ready" : one.shape), h("div", {}, one.who && h("b", {}, `${one.who} `), h("span", { dir: "auto" }, one.text)),
+    icon(one.shape === "human" ? "ready" : one.shape),
+    h("div", {}, one.who && h("b", {}, `${one.who} `), h("span", { dir: "auto" }, one.text), causeOf(one)),
     h("span", { class: "when" }, clock(one.at), " · ", age(one.at)))));
+}
+
+/** A line of its own for what brought it about: a reason, who did it, and under which command. */
+function causeOf({ why, fact }) {
+  const said = [why, fact && `by ${fact.actor}`, fact?.cause && `cause ${fact.cause.slice(0, 8)}`].filter(Boolean);
+  return said.length > 0 && h("p", { class: "hint", title: fact?.cause, dir: "auto" }, said.join(" · "));
+}
+
+/** A change that nobody has remarked, in words. */
+function factOf({ event, data = {} }) {
+  const words = event.replaceAll("_", " ");
+  const what = [data.name ?? data.text ?? data.title ?? data.why, data.status].filter(Boolean).join(", ");
+  return words[0].toUpperCase() + words.slice(1) + (what && `: ${what}`);
 }
 
 function pingsOf(detail) {
@@ -237,9 +255,9 @@ function pingsOf(detail) {
     pings.sort((a, b) => a.attempt - b.attempt);
     const some = pings.length > PINGS * 2 ? [...pings.slice(0, PINGS), ...pings.slice(-PINGS)] : pings;
     for (const ping of some) {
-      told.push({ at: ping.sent_at, shape: "bus", who: "", text: `Ping ${ping.attempt} to ${ping.agent}${ping.published_at ? "" : " (not yet on the bus)"}` });
+      told.push({ at: ping.sent_at, shape: "bus", text: `Ping ${ping.attempt} to ${ping.agent}${ping.published_at ? "" : " (not yet on the bus)"}`, why: ping.attempt > 1 ? `asked ${ping.attempt - 1} ${ping.attempt > 2 ? "times" : "time"} before` : "an answer is owed" });
     }
-    if (some.length < pings.length) told.push({ at: pings[PINGS].sent_at, shape: "bus", who: "", text: `… and ${pings.length - some.length} more pings to ${pings[0].agent}` });
+    if (some.length < pings.length) told.push({ at: pings[PINGS].sent_at, shape: "bus", text: `… and ${pings.length - some.length} more pings to ${pings[0].agent}` });
   }
   return told;
 }

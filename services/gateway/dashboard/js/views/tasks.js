@@ -47,9 +47,9 @@ export function openTasks(main, { words, address, go }) {
   const list = new Windowed({ build: row, label: "Tasks" });
   const cursor = new Cursor(list, { open: (item) => go(`/tasks/${item.id}`) });
   let columns = null;
-  const heading = h("div", { class: "bar" }, h("h1", {}, "Tasks"), search,
-    mayChange() && button("New task", "new", create, { kind: "primary", title: "New task (n)" }));
-  main.append(heading, h("div", { class: "bar filters" }, chips, h("span", { class: "selects" }, agent, level, sort, layout), found), body, bulk);
+  main.append(h("div", { class: "bar" }, h("h1", {}, "Tasks"), found, search, h("span", { class: "acts end" }, layout,
+    mayChange() && button("New task", "new", create, { kind: "primary", title: "New task (n)" }))),
+  h("div", { class: "bar" }, chips, h("span", { class: "selects" }, agent, level, sort)), body, bulk);
 
   function set(more) {
     filter = { ...filter, ...more };
@@ -79,9 +79,9 @@ export function openTasks(main, { words, address, go }) {
     if (box) box.addEventListener("change", () => choose(task.id, box.checked));
     return h("div", { class: `task ${wait ? "gone" : ""}` }, box && h("span", { class: "pick" }, box),
       h("span", { class: "name" }, h("span", { class: "id" }, `#${task.id}`), taskLink(task.id, task.title, { "data-main": true, "data-act": "open", title: task.title, dir: "auto" })),
-      h("span", { class: "state" }, wait ? badge("will be cancelled", "bad") : status(task.status)),
+      h("span", { class: "state" }, wait ? badge(wait, "bad") : status(task.status)),
       h("span", { class: "prio" }, priority(task.priority)),
-      h("span", { class: "who", title: task.agent ?? task.status_why }, task.agent ?? muted(task.blockers ? `waits for ${task.blockers}` : OPEN.has(task.status) ? "nobody" : "")),
+      h("span", { class: "who", title: task.agent ?? task.status_why }, task.agent ?? muted(task.blockers ? `blocked by ${task.blockers}` : OPEN.has(task.status) ? "nobody" : "")),
       h("span", { class: "when" }, task.due_at && OPEN.has(task.status) ? ["due ", age(task.due_at, "in")] : age(task.updated_at)));
   }
 
@@ -110,7 +110,7 @@ export function openTasks(main, { words, address, go }) {
     if (!known.tasks.size && known.loading.has("tasks")) return fill(body, loading());
     if (!known.tasks.size) return fill(body, empty("No tasks yet", "Create one here, or: rollcall task add TITLE"));
     if (!all) return fill(body, empty("No task is like that", "Take a filter away."));
-    found.textContent = known.loading.has("tasks") ? `${shown.length} so far` : `${shown.length} of ${known.tasks.size}`;
+    found.textContent = known.loading.has("tasks") ? `${shown.length} so far` : shown.length < known.tasks.size ? `${shown.length} of ${known.tasks.size}` : `${shown.length}`;
     if (filter.as) drawColumns(shown);
     else {
       columns?.forEach((one) => one.list.destroy());
@@ -135,6 +135,8 @@ export function openTasks(main, { words, address, go }) {
     const visible = columns.filter((one) => !filter.status || one.name === filter.status);
     fill(body, body.querySelector(".columns") ?? h("div", { class: "columns" }));
     fill(body.firstChild, visible.map((one) => one.node));
+    const top = visible[0].scroller.getBoundingClientRect().top + scrollY;
+    body.style.setProperty("--from", `${top}px`);
     for (const one of visible) {
       const mine = shown.filter((task) => task.status === one.name);
       fill(one.head, status(one.name), muted(String(mine.length)));
@@ -166,7 +168,7 @@ export function openTasks(main, { words, address, go }) {
     const levels = select([["", "Priority …"], "P0", "P1", "P2", "P3"], "", { "aria-label": "Priority of the chosen" });
     levels.addEventListener("change", () => {
       const value = levels.value;
-      later(`Set ${openIds.length} to ${value}`, openIds, (id) => ({ method: "PATCH", path: `/tasks/${id}`, body: { priority: value } }));
+      later(`Set ${openIds.length} to ${value}`, `becomes ${value}`, openIds, (id) => ({ method: "PATCH", path: `/tasks/${id}`, body: { priority: value } }));
       done();
     });
     fill(bulk, h("b", {}, `${ids.length} chosen`),
