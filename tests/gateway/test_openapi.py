@@ -16,7 +16,7 @@ def test_it_is_valid() -> None:
 def test_it_has_every_route_and_no_other() -> None:
     described = {(method, path) for path, place in document()["paths"].items() for method in place}
     declared = {(route.method.lower(), API + route.path) for one in ALL for route in one.routes}
-    assert described == declared | {("get", f"{API}/events")}
+    assert described == declared | {("get", f"{API}/{stream}") for stream in ("events", "bus")}
     names = [entry["operationId"] for place in document()["paths"].values() for entry in place.values()]
     assert len(names) == len(set(names))
     assert {operation.name for operation in ALL if operation.routes} <= set(names)
