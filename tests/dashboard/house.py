@@ -101,7 +101,7 @@ class House:
 @asynccontextmanager
 async def open_house(folder: Path, settings: dict[str, object] | None = None) -> AsyncIterator[House]:
     """Run a house with nobody in it."""
-    wanted = {"http.token": TOKEN, "http.per_minute": 100_000} | (settings or {})
+    wanted = {"http.token": TOKEN, "http.per_minute": 100_000, "durability": "relaxed"} | (settings or {})
     async with up(folder, wanted) as program, httpx.AsyncClient(timeout=30) as client:
         await until(lambda: any(line.startswith("http: ") for line in program.said))
         said = [line for line in program.said if line.startswith("http: ")]
@@ -122,21 +122,22 @@ async def populate(house: House) -> None:
 
 
 async def _agents(house: House) -> None:
-    await house.agent("builder-1", capabilities=["python", "backend"], capacity=3)
-    await house.agent(
-        "builder-2", capabilities=["python", "backend", "database", "cli", "release"], capacity=2
+    able = ["python", "backend", "database", "cli", "release"]
+    await asyncio.gather(
+        house.agent("builder-1", capabilities=["python", "backend"], capacity=3),
+        house.agent("builder-2", capabilities=able, capacity=2),
+        house.agent("painter", capabilities=["frontend", "design"], capacity=2),
+        house.agent("reviewer", capabilities=["review"], capacity=4),
+        house.agent("scribe", capabilities=["docs"], capacity=2),
+        house.agent("tester", capabilities=["python", "tests"], capacity=2),
+        house.agent("night-owl", capabilities=["backend"]),
+        house.agent("courier", beats="none", capabilities=["deploy"], timeout_minutes=60),
+        house.agent("legal", join=False, capabilities=["contracts"]),
+        house.agent("scout", capabilities=["research"]),
+        house.agent("crashed-1", capabilities=["backend"]),
+        house.agent("crashed-2", capabilities=["frontend"]),
+        house.agent(LONG, capabilities=["kubernetes-and-all-of-its-operators", "terraform"]),
     )
-    await house.agent("painter", capabilities=["frontend", "design"], capacity=2)
-    await house.agent("reviewer", capabilities=["review"], capacity=4)
-    await house.agent("scribe", capabilities=["docs"], capacity=2)
-    await house.agent("tester", capabilities=["python", "tests"], capacity=2)
-    await house.agent("night-owl", capabilities=["backend"])
-    await house.agent("courier", beats="none", capabilities=["deploy"], timeout_minutes=60)
-    await house.agent("legal", join=False, capabilities=["contracts"])
-    await house.agent("scout", capabilities=["research"])
-    await house.agent("crashed-1", capabilities=["backend"])
-    await house.agent("crashed-2", capabilities=["frontend"])
-    await house.agent(LONG, capabilities=["kubernetes-and-all-of-its-operators", "terraform"])
     await house.ask("POST", "/agents/scout/pause", {"reason": "its budget is used up until Monday"})
     await house.ask("POST", "/agents/tester/drain", {"reason": "moves to another machine"})
 

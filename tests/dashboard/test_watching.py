@@ -59,6 +59,10 @@ async def test_pings_and_changes_are_tailed_filtered_paused_and_copied(eyes: Eye
     change = re.compile(r"evt\.assignment\.\d+\.assigned")
     await expect(looker.locator(".event", has_text=change).first).to_be_visible()
     await expect(looker.locator(".event", has_text="ping.reviewer")).to_have_count(0)
+    tops = await page.evaluate(
+        "[...document.querySelectorAll('.event')].map(one => one.getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)  # Tab and screen readers go by the order in the page
     search = page.get_by_label("Subject filter")
     await search.fill("ping.reviewer")
     await expect(page).to_have_url(re.compile("subject=ping.reviewer"))
@@ -136,3 +140,67 @@ async def test_many_are_changed_at_once_and_that_is_undone(eyes: Eyes, house: Ho
         )
     )
     assert [one(house, title, "agent") for title in titles] == before
+
+
+async def test_the_fleet_is_seen_in_words_shapes_and_colours(eyes: Eyes, house: House) -> None:
+    page = await eyes.page()
+    await expect(page.get_by_role("group", name="Kinds").get_by_role("button")).to_have_count(8)  # All, and 7
+    await at(page, house, "/fleet")
+    groups = page.locator("h2.group")
+    await expect(groups).to_contain_text(["In trouble · 4", "At work"])
+    for name, word, shape, tone in (
+        ("crashed-1", "Dead (unrecoverable)", "dead", "bad"),
+        ("crashed-2", "Dead", "dead", "bad"),
+        ("night-owl", "Suspect", "suspect", "warn"),
+        ("painter", "Waiting", "waiting", "warn"),
+    ):
+        card = page.get_by_role("article", name=f"{name}, {word}", exact=True)
+        await expect(card.locator(f".status.t-{tone}")).to_have_text(word)
+        await expect(card.locator(".status use")).to_have_attribute("href", f"#i-{shape}")
+        await expect(card.locator("time").first).not_to_be_empty()  # since when
+    await expect(page.get_by_role("article", name=re.compile("^Ruto")).locator(".badge")).to_have_text("MAIN")
+    owl = page.get_by_role("article", name=re.compile("^night-owl"))
+    await expect(owl).to_contain_text(
+        re.compile("Task #6 Migrate.*1/1.*backend.*timeout 30 min.*Never ack.*beat")
+    )
+    await expect(page.locator(".machine")).to_contain_text(re.compile("host-1.*heard"))
+    await page.get_by_label("Search agents").fill("research")
+    scout = page.get_by_role("article")
+    await expect(scout).to_have_count(1)
+    await expect(scout.locator(".badge", has_text="paused")).to_have_attribute("title", re.compile("budget"))
+    await scout.get_by_role("button", name="scout").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+    await expect(scout.locator(".badge", has_text="paused")).to_have_count(0)
+    await page.get_by_role("dialog").get_by_role("button", name="Quarantine").click()
+    await page.get_by_label("Reason").fill("it answers in riddles")
+    await page.get_by_role("dialog").last.get_by_role("button", name="Quarantine", exact=True).click()
+    await expect(scout.locator(".badge", has_text="quarantined")).to_have_count(1)
+
+
+async def test_the_house_says_how_it_is(eyes: Eyes, house: House) -> None:
+    page = await eyes.page()
+    await at(page, house, "/health")
+    for service in ("assigner", "pinger", "escalator", "monitor", "notifier"):
+        await expect(page.get_by_role("row", name=re.compile(f"^{service} "))).to_contain_text(
+            re.compile(r"\d s")
+        )
+    wrong = page.locator(".findings li", has_text="crashed-2")
+    await expect(wrong).to_contain_text("Warning")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await wrong.get_by_role("button", name="Copy").click()
+    assert await page.evaluate("navigator.clipboard.readText()") == "rollcall agent start crashed-2"
+
+
+async def test_a_task_is_edited_and_given_to_another(eyes: Eyes, house: House) -> None:
+    page = await eyes.page()
+    await at(page, house, "/tasks/5")
+    await page.get_by_role("button", name="Edit …").click()
+    form = page.get_by_role("dialog")
+    await expect(form.get_by_label("Agent").locator("option", has_text="Ruto")).to_contain_text("MAIN")
+    await form.get_by_label("Title").fill("Tell an agent to come again")
+    await form.get_by_label("Agent").select_option("builder-1")
+    await form.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("#5 Tell an agent to come again")
+    await expect(page.get_by_text("goes to builder-1")).to_be_visible()
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator(".meta")).to_contain_text("with reviewer")

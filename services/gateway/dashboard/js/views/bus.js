@@ -98,8 +98,7 @@ export function openBus(main, { words, address }) {
     if (!items) return fill(letters, loading());
     return fill(letters, h("h2", {}, "Dead letters ", muted(items.length)),
       items.length ? h("ul", { class: "plain" }, items.map((one) => h("li", {},
-        h("span", {}, h("code", {}, one.letter.subject || `${one.letter.stream} row ${one.letter.row}`), h("p", { class: "hint", dir: "auto" }, one.letter.reason)),
-        muted(`${one.letter.tries} tries · `, age(one.letter.at)),
+        h("span", {}, h("code", {}, one.letter.subject || `${one.letter.stream} row ${one.letter.row}`), h("p", { dir: "auto" }, one.letter.reason), h("p", { class: "hint" }, `${one.letter.tries} tries, the last `, age(one.letter.at))),
         mayChange() && button("Replay", `replay-${one.seq}`, async () => { await now(`Dead letter ${one.seq} is tried again`, "POST", `/dead-letters/${one.seq}/replay`, {}); soon({ list: "letters" }); }))))
         : h("p", { class: "muted" }, "None: everything could be handled."));
   }

@@ -29,6 +29,7 @@ import {
   status,
   taskLink,
   told,
+  wordOf,
 } from "../ui.js";
 
 const HELD = new Set(["pending", "acknowledged", "waiting", "snoozed"]);
@@ -243,7 +244,7 @@ function causeOf({ why, fact }) {
 /** A change that nobody has remarked, in words. */
 function factOf({ event, data = {} }) {
   const words = event.replaceAll("_", " ");
-  const what = [data.name ?? data.text ?? data.title ?? data.why, data.status].filter(Boolean).join(", ");
+  const what = [data.name ?? data.text ?? data.title ?? data.why, data.status && wordOf(data.status)].filter(Boolean).join(", ");
   return words[0].toUpperCase() + words.slice(1) + (what && `: ${what}`);
 }
 
