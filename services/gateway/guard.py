@@ -33,12 +33,14 @@ from services.gateway.exchange import (
 )
 from services.gateway.identity import Doorkeeper
 from services.gateway.rates import FAILURES, PER_ADDRESS, Left, Rates
+from services.gateway.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
 CALLER: Final = "caller"  # under which the scope says who asks
 PROOF: Final = "proof"  # with what it was proved: the header, and the cookie
 HEADERS: Final = "headers"  # and what all headers say
+ADDRESS_CHARS_MAX: Final = 64  # longer is none, and would only fill memory
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _ONCE: Final = frozenset(
     {
@@ -46,6 +48,7 @@ _ONCE: Final = frozenset(
         *(b"idempotency-key", b"if-match", b"if-none-match", b"last-event-id"),
     }
 )
+_OURS: Final = 500  # from this status on it is no fault of who asks
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
 
 
@@ -56,12 +59,18 @@ class Guard:
     """
 
     def __init__(
-        self, app: App, keeper: Doorkeeper, sessions: session.Sessions, listening: Listening
+        self,
+        app: App,
+        keeper: Doorkeeper,
+        sessions: session.Sessions,
+        refusals: Refusals,
+        listening: Listening,
     ) -> None:
         """Keep under which names this may be asked, beside those of this machine, by whom, and how often."""
         self._app = app
         self._keeper = keeper
         self._sessions = sessions
+        self._refusals = refusals
         self._site = site.Site()
         self._hosts = LOCAL | {host.lower() for host in listening.names}
         self._proxies = frozenset(listening.proxies)
@@ -91,6 +100,8 @@ class Guard:
                 return
             send = await self._admitted(scope, headers, send)
         except RollcallError as error:
+            if error.status < _OURS:
+                self._refusals.note(error.status, self._address(scope, headers))
             more = rates.headers(error.left) if isinstance(error, TooManyError) else {}
             await refuse(send, error.problem(), more)
             return
@@ -122,6 +133,8 @@ class Guard:
 
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == ForbiddenError.status:
+                    self._refusals.note(ForbiddenError.status, address)
                 message["headers"] = [*message["headers"], *more]
             await send(message)
 
@@ -131,7 +144,7 @@ class Guard:
         """Return whose requests are counted: a proxy that we know says it, behind what it was told."""
         peer = str((scope.get("client") or ("",))[0])
         said = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return said if said and peer in self._proxies else peer
+        return said[:ADDRESS_CHARS_MAX] if said and peer in self._proxies else peer
 
     async def _enter(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """Change a link into a session; whoever guesses is slowed down as with tokens."""

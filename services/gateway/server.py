@@ -21,6 +21,7 @@ from services.gateway.events import Hub
 from services.gateway.exchange import App
 from services.gateway.guard import Guard
 from services.gateway.identity import Doorkeeper
+from services.gateway.refusals import Refusals
 from services.gateway.session import Sessions
 from services.gateway.traffic import Tap
 
@@ -29,7 +30,7 @@ log = structlog.get_logger(__name__)
 IDLE_S: Final = 20
 BACKLOG: Final = 1_024
 END_S: Final = 5  # what was taken in is answered, or cut
-USES_S: Final = 10.0
+NOTE_S: Final = 10.0
 AGAIN_S: Final = 1.0
 EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - to be told apart, not to be listened to
 
@@ -50,14 +51,15 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     door = Door(Desk(context, gateway.reads), keeper, hub, Tap(context, stop), stop)
     sessions = Sessions(context)
     asgi = cast("App", app(door, sessions))  # Litestar names its types otherwise
-    guarded = Guard(asgi, keeper, sessions, gateway.listening)
+    refusals = Refusals(context.clock)
+    guarded = Guard(asgi, keeper, sessions, refusals, gateway.listening)
     listening = await _bound(gateway.listening, stop)
     if listening is None:
         return
     with listening:
         server = Server(_config(guarded, gateway.listening))
         async with anyio.create_task_group() as group:
-            group.start_soon(_note_uses, keeper, stop)
+            group.start_soon(_note, keeper, refusals, stop)
             group.start_soon(_end, server, hub, stop)
             group.start_soon(hub.run)
             where = address(gateway.listening, listening.getsockname()[1])
@@ -66,6 +68,7 @@ async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
             if not stop.is_set():
                 group.cancel_scope.cancel()
     await keeper.note_uses()
+    refusals.tell(last=True)
 
 
 def _config(guarded: Guard, listening: Listening) -> Config:
@@ -139,8 +142,10 @@ async def _end(server: Server, hub: Hub, stop: anyio.Event) -> None:
     server.should_exit = True
 
 
-async def _note_uses(keeper: Doorkeeper, stop: anyio.Event) -> None:
+async def _note(keeper: Doorkeeper, refusals: Refusals, stop: anyio.Event) -> None:
+    """Write down now and then who was let in, and who was not."""
     while not stop.is_set():
-        with anyio.move_on_after(USES_S):
+        with anyio.move_on_after(NOTE_S):
             await stop.wait()
         await keeper.note_uses()
+        refusals.tell()
