@@ -1,5 +1,6 @@
 """What is asked before anything else: by which name, from which page, and with which token."""
 
+import re
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ _ONCE: Final = frozenset(
         *(b"idempotency-key", b"if-match", b"if-none-match", b"last-event-id"),
     }
 )
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{0,5})?", re.ASCII)  # and nobody's name before it
 _OURS: Final = 500  # from this status on it is no fault of who asks
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
 
@@ -185,11 +187,9 @@ def _check_once(scope: Scope) -> None:
 
 
 def _name(host: str) -> str:
-    """Return the name in a Host header, without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """Return the name in a Host header, without its port; "" where it is not of that form."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]").lower() if found else ""
 
 
 class TooManyError(OverloadedError):

@@ -176,6 +176,17 @@ def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         said = isinstance(value, Text | Texts)
         plain = list(value) if isinstance(value, Texts) else str(value) if said else value
-        return getattr(msgspec.convert({name: plain}, alone, strict=not said), name)
+        found = getattr(msgspec.convert({name: plain}, alone, strict=not said), name)
+        if said:
+            _refuse_other_forms(found, plain)
+        return found
 
     return read
+
+
+def _refuse_other_forms(found: Any, said: Any) -> None:
+    """Refuse 3.0 and 3e0 for 3: a thing has one address, and not as many as a number has forms."""
+    pairs = zip(found, said, strict=True) if isinstance(said, list) and found else [(found, said)]
+    for number, text in pairs:
+        if type(number) is int and str(number) != text:
+            raise msgspec.ValidationError(f"Expected `int`, got `{text[:80]}`")

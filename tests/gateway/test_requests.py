@@ -80,6 +80,19 @@ async def test_a_number_in_a_body_is_a_number(web: Web) -> None:
         await problem(await admin.get(f"/tasks?{page}"), 422, "invalid")
 
 
+async def test_a_number_in_an_address_has_one_form(web: Web) -> None:
+    admin = await web.client()
+    task = (await admin.post("/tasks", json={"title": "x"})).json()["task"]
+    for form in (f"{task}.0", f"{task}e0", f"0{task}", f"+{task}", f"{task}.", f"%20{task}"):
+        told = await admin.get(f"/tasks/{form}")
+        assert set((await problem(told, 422, "invalid"))["fields"]) == {"task"}
+        told = await admin.post(f"/policies/default/preview?tasks={form}", json={"steps": []})
+        assert set((await problem(told, 422, "invalid"))["fields"]) == {"tasks"}
+    assert (await admin.get(f"/tasks/{task}")).status_code == 200
+    told = await admin.post(f"/policies/default/preview?tasks={task}&tasks=2", json={"steps": []})
+    assert told.status_code == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
