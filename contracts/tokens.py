@@ -19,6 +19,8 @@ Kind = Role | Literal["link", "session"]
 LINK_US: Final = 10 * 60_000_000
 SESSION_US: Final = 12 * 3_600_000_000
 SECRET_BYTES: Final = 32
+FIXED: Final = "api"
+"""The name under which the token in the configuration acts; no other may have it."""
 PREFIX_CHARS: Final = 8  # of the secret: enough to find a token by, and far too few to guess it from
 
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -8,7 +8,7 @@ from contracts.codec import instant
 from contracts.errors import ExistsError, InvalidError, NotFoundError, UnauthorizedError
 from contracts.operations import logins
 from contracts.operations.tokens import CreateParams, ListResult, RevokeParams, TokenView
-from contracts.tokens import LINK_US, SESSION_US, TokenRow
+from contracts.tokens import FIXED, LINK_US, SESSION_US, TokenRow
 from contracts.work import Changes, Fact, Row, View
 from domain.draft import Draft
 from domain.entry import let_in
@@ -25,6 +25,11 @@ def create(
     view: View, now: int, params: CreateParams, *, actor: str, known: Sequence[TokenRow], timers: Timers
 ) -> Changes:
     """Let somebody in from now on; `known` are the tokens of this name."""
+    if params.name.lower() == FIXED:
+        raise InvalidError(
+            f"{FIXED} is the token in the configuration: what another does must not look like its doing",
+            fields={"name": "is reserved"},
+        )
     if known:
         raise ExistsError(f"there was a token {known[0].name} before: a name is used once")
     if (params.scope == "agent") != (params.agent is not None):

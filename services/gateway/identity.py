@@ -11,7 +11,7 @@ from msgspec import Struct
 from bus.service import Context
 from contracts import tokens
 from contracts.errors import InternalError, UnauthorizedError, UnavailableError
-from contracts.tokens import Role, TokenRow
+from contracts.tokens import FIXED, Role, TokenRow
 from contracts.work import Changes, Committed, Lookup, Needs, StoreFaultError, Unit, View
 from domain.tokens import counts, used
 
@@ -19,7 +19,6 @@ log = structlog.get_logger(__name__)
 
 FRESH_S: Final = 0.5  # a token that was revoked is let in no longer than this
 KNOWN_MAX: Final = 10_000
-FIXED: Final = "api"  # the name of the token in the configuration
 _SCHEME: Final = "bearer "
 
 

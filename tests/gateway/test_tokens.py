@@ -148,6 +148,10 @@ async def test_a_name_is_used_once_and_an_agent_is_there(web: Web) -> None:
     for said, status in cases:
         answer = await admin.post("/tokens", json=said | words)
         assert answer.status_code == status, answer.text
+    for name in ("api", "API"):  # the name under which the token in the configuration acts
+        answer = await admin.post("/tokens", json={"name": name, "scope": "read_only"} | words)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["fields"] == {"name": "is reserved"}
     bad = await admin.post("/tokens", json={"name": "b", "scope": "admin", "prefix": drawn, "digest": "00"})
     assert set(bad.json()["fields"]) == {"prefix", "digest"}
     assert drawn not in bad.text
