@@ -17,14 +17,16 @@ HOUR_US = 3_600_000_000
 def rotate(
     view: View, now: int, params: RotateParams, *, actor: str, known: Sequence[WebhookKeys]
 ) -> Changes:
-    """Sign with a new key from now on, and with the old one for a while."""
+    """Sign with a new key from now on, and with the old one for a while; the present key is no new one."""
     if key_bytes(params.key) is None:
         raise InvalidError("the key cannot be read", fields={"key": "is whsec_ and base64"})
     agent = view.agents.get(params.name.lower())
     if agent is None:
         raise NotFoundError(f"there is no agent {params.name}")
     before = known[0] if known else None
-    keeps = before is not None and params.keep_hours > 0 and before.key != params.key
+    if before is not None and before.key == params.key:
+        return Changes(answer=_keys_view(before))
+    keeps = before is not None and params.keep_hours > 0
     row = WebhookKeys(
         agent=agent.name,
         key=params.key,

@@ -159,6 +159,20 @@ async def test_a_ping_is_signed_with_two_keys_while_they_change(tmp_path: Path, 
                 assert form not in told + audit
 
 
+async def test_the_present_key_said_again_is_no_new_one(tmp_path: Path) -> None:
+    """Whoever repeats a rotation under another command id has not ended the key that it replaces."""
+    async with open_post(tmp_path) as post:
+        old, new = (key_of(secrets.token_bytes(KEY_BYTES)) for _ in range(2))
+        await post.world.agent("builder")
+        await post.world.operator("webhook.rotate", name="builder", key=old)
+        said = await post.world.operator("webhook.rotate", name="builder", key=new, keep_hours=1)
+        again = await post.world.operator("webhook.rotate", name="builder", key=new, keep_hours=0)
+        assert again == said
+        assert again.previous_until is not None
+        await post.world.settle()
+        assert len(post.world.events("key_rotated")) == 2
+
+
 async def test_a_key_is_an_agents_and_has_its_form(tmp_path: Path) -> None:
     async with open_post(tmp_path) as post:
         key = key_of(secrets.token_bytes(KEY_BYTES))
