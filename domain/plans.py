@@ -22,6 +22,7 @@ from contracts.views import PhaseView, TodoView
 from contracts.views import view as view_of
 from contracts.work import Row, View
 from domain.draft import Draft
+from domain.versions import check
 
 NAMED_MAX: Final = 8  # of what is open: as many as anybody reads
 NAME_CHARS_MAX: Final = 80
@@ -59,6 +60,7 @@ def set_todo(draft: Draft, task: Task, plan: Plan, said: SetTodoParams) -> TodoV
     """Change a todo; what says nothing new changes nothing."""
     _open(task)
     before = _named(plan.todos, said.todo, "todo")
+    check(said.expected_version, before.version)
     changes = _said(said, "text", "done", "required")
     if said.phase is not UNSET:
         _check_phase(task, plan, said.phase)
@@ -108,6 +110,7 @@ def set_phase(draft: Draft, task: Task, plan: Plan, said: SetPhaseParams) -> Pha
     """Change a phase; what says nothing new changes nothing."""
     _open(task)
     before = _named(plan.phases, said.phase, "phase")
+    check(said.expected_version, before.version)
     texts = ("prompt", "done_definitions", "expected_outputs", "next_steps_guide")
     row = structs.replace(before, **_said(said, "name", "status", "required", *texts))
     rest = [row if one.id == row.id else one for one in plan.phases]

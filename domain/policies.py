@@ -21,7 +21,7 @@ def set_policy(view: View, now: int, params: SetParams, *, actor: str, cause: st
     draft = Draft(view, now, actor=actor, timers=Timers(), cause=cause or params.command_id)
     check_steps(params.steps)
     known = view.policies.get(params.name)
-    check(params.expected_version, 0 if known is None else known.version)
+    check(params.expected_version, 0 if known is None else known.version, exists=known is not None)
     if known is None:
         policy = Policy(name=params.name, steps=params.steps, updated_at=now)
     else:

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from contracts.limits import Id, Note, Token
-from contracts.operations.registry import Noun, Operation, Params, Route
+from contracts.operations.registry import Edit, Noun, Operation, Params, Route
 from contracts.plans import PhaseName, PhaseStatus, Position, TodoText
 from contracts.views import PhaseView, TodoView
 
@@ -18,7 +18,7 @@ class AddTodoParams(Params, frozen=True, kw_only=True):
     position: Position | None = None
 
 
-class SetTodoParams(Params, frozen=True, kw_only=True):
+class SetTodoParams(Edit, frozen=True, kw_only=True):
     """What to change of a todo; what is absent stays."""
 
     task: Id
@@ -62,7 +62,7 @@ class AddPhaseParams(Params, frozen=True, kw_only=True):
     position: Position | None = None
 
 
-class SetPhaseParams(Params, frozen=True, kw_only=True):
+class SetPhaseParams(Edit, frozen=True, kw_only=True):
     """What to change of a phase; what is absent stays."""
 
     task: Id
@@ -203,7 +203,7 @@ OPERATIONS = (
         TodoView,
         "Change a todo, tick it off, or move it.",
         arguments=("task", "todo"),
-        errors=("not_found", "conflict"),
+        errors=("not_found", "conflict", "changed"),
         http=(Route("PATCH", "/tasks/{task}/todos/{todo}"),),
     ),
     TODOS.operation(
@@ -239,7 +239,7 @@ OPERATIONS = (
         PhaseView,
         "Change a phase, say how it stands, or move it.",
         arguments=("task", "phase"),
-        errors=("not_found", "conflict"),
+        errors=("not_found", "conflict", "changed"),
         http=(Route("PATCH", "/tasks/{task}/phases/{phase}"),),
     ),
 )

@@ -27,10 +27,14 @@ class Params(Struct, frozen=True, kw_only=True, omit_defaults=True):
     command_id: CommandId | None = None
 
 
+AnyVersion = Literal["*"]
+"""Any version, as long as there is one."""
+
+
 class Edit(Params, frozen=True, kw_only=True):
     """What a change carries that may name the version it is a change of, so that no other one is lost."""
 
-    expected_version: Count | None = None  # 0: there is none yet
+    expected_version: Count | AnyVersion | None = None  # 0: there is none yet
 
 
 API: Final = "/api/v1"

@@ -176,7 +176,7 @@ def _key(properties: Schema) -> Schema:
 
 def _conditions(route: Route) -> tuple[Schema, ...]:
     """Return the headers that name the version which is changed."""
-    kind: Schema = {"type": "string", "pattern": '^"[0-9]{1,18}"$'}
+    kind: Schema = {"type": "string", "pattern": r'^("[0-9]{1,18}"|\*)$'}
     match = _parameter("If-Match", "header", kind, required=False)
     none: Schema = {"type": "string", "enum": ["*"]}
     return (

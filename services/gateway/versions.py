@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from contracts.errors import ChangedError, InvalidError, VersionRequiredError
 from contracts.operations import Operation
-from contracts.operations.registry import Edit, Route
+from contracts.operations.registry import AnyVersion, Edit, Route
 from services.gateway.reading import Given
 
 EXPECTED: Final = "expected_version"
@@ -32,7 +32,7 @@ def expect(operation: Operation, route: Route, headers: Mapping[str, str], given
     if operation.query:
         return
     if_match, if_none_match = headers.get("if-match", ""), headers.get("if-none-match", "")
-    found: int | None = None
+    found: int | AnyVersion | None = None
     if if_match:
         found = _version(operation, if_match)
     elif if_none_match:
@@ -48,9 +48,11 @@ def expect(operation: Operation, route: Route, headers: Mapping[str, str], given
         raise VersionRequiredError("say If-Match with the ETag that was read, or If-None-Match: *")
 
 
-def _version(operation: Operation, if_match: str) -> int:
+def _version(operation: Operation, if_match: str) -> int | AnyVersion:
     if not is_edit(operation):
         raise InvalidError("nothing here has a version", fields={"If-Match": "is not understood here"})
+    if if_match == "*":
+        return "*"
     if ours := _OURS.fullmatch(if_match):
         return int(ours[1])
     if _TAGS.fullmatch(if_match):
