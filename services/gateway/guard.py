@@ -49,7 +49,9 @@ _ONCE: Final = frozenset(
         *(b"idempotency-key", b"if-match", b"if-none-match", b"last-event-id"),
     }
 )
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{0,5})?", re.ASCII)  # and nobody's name before it
+_HOST: Final = re.compile(
+    r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{0,5})?", re.ASCII
+)  # and nobody's name before it
 _OURS: Final = 500  # from this status on it is no fault of who asks
 _OWN_SITES: Final = ("", "same-origin", "none")  # of Sec-Fetch-Site: no browser, our page, or typed by hand
 

@@ -19,7 +19,15 @@ from tests.gateway.web import FIXED, Web, open_web
     "host",
     [
         *("evil.example", "127.0.0.1.evil.example", "", "[", "localhost@evil.example:1", "x@localhost"),
-        *("localhost/x", "localhost?x", "localhost#x", "localhost:x", "localhost:80:80", "[localhost]", "a b"),
+        *(
+            "localhost/x",
+            "localhost?x",
+            "localhost#x",
+            "localhost:x",
+            "localhost:80:80",
+            "[localhost]",
+            "a b",
+        ),
     ],
 )
 async def test_a_foreign_name_is_not_served(web: Web, host: str) -> None:
