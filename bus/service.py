@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contracts.codec import encode
 from contracts.ledger import Ledger
-from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Needs, Unit, View
+from contracts.work import Cast, Changes, Claim, CommandKey, Committed, Lookup, Needs, Unit, View
 
 if TYPE_CHECKING:
     import anyio
@@ -68,6 +68,12 @@ class Request(Struct, frozen=True):
         return Unit(
             key=self.operation.name, needs=needs, decide=decide, actor=self.actor, command=self.command()
         )
+
+    def page(self, query: str, answer: Callable[[Sequence[Any], int], Struct], **instead: object) -> Unit:
+        """Return the unit of a page of a list; the query takes the parameters by their names, or these."""
+        asked = structs.asdict(self.params) | instead
+        rows = Lookup(query=query, params=tuple(asked.items()))
+        return self.read(Needs(lookups=(rows,)), lambda view, _: answer(view.rows[rows], self.params.limit))
 
     def read(self, needs: Needs, answer: Callable[[View, int], Struct]) -> Unit:
         """Return the unit of a query."""

@@ -26,6 +26,7 @@ DEPENDENCIES_MAX: Final = 256
 IMPORT_TASKS_MAX: Final = 200
 IMPORT_BYTES_MAX: Final = 256 * 1024
 PAGE_ITEMS_MAX: Final = 500
+PLACE_CHARS_MAX: Final = 160  # of where a page of names begins
 SNOOZE_MINUTES_MAX: Final = 480
 SNOOZES_MAX: Final = 3
 WAIT_DAYS_MAX: Final = 30

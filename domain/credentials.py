@@ -6,11 +6,12 @@ from msgspec import structs
 
 from contracts.codec import instant
 from contracts.credentials import CredentialRow
-from contracts.errors import ExistsError, NotFoundError
+from contracts.errors import ExistsError, InvalidError, NotFoundError
 from contracts.operations.credentials import (
     CreateParams,
     CreateResult,
     CredentialView,
+    ListParams,
     ListResult,
     RevokeParams,
     RevokeResult,
@@ -23,6 +24,7 @@ from domain.timers import Timers
 
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
+_PLACE = ("holder", "name", "public_key")
 Sign = Callable[[CredentialRow], str]
 
 
@@ -116,9 +118,22 @@ def revoked(
     return (fact,) if keys or spent else ()
 
 
-def listed(rows: Sequence[CredentialRow], now: int, *, every: bool) -> ListResult:
-    """Return the credentials that count, or all, for readers."""
-    return ListResult(items=tuple(_view(row) for row in rows if every or counts(row, now)))
+def listed(rows: Sequence[CredentialRow], now: int, params: ListParams) -> ListResult:
+    """Return a page of the credentials that count, or of all."""
+    items = tuple(_view(row) for row in rows if params.all or counts(row, now))
+    return ListResult(items=items, next=_place(rows[-1]) if len(rows) >= params.limit else None)
+
+
+def begins(place: str) -> tuple[tuple[str, str], ...]:
+    """Return after which credential a page begins; raises InvalidError."""
+    parts = place.split(":") if place else ("", "", "")
+    if len(parts) != len(_PLACE):
+        raise InvalidError("this is the `next` of no page", fields={"after": "is no place in this list"})
+    return tuple(zip(_PLACE, parts, strict=True))
+
+
+def _place(row: CredentialRow) -> str:
+    return ":".join(getattr(row, name) for name in _PLACE)
 
 
 def counts(row: CredentialRow, now: int) -> bool:

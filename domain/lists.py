@@ -18,12 +18,13 @@ from contracts.records import Assignment, StepRow
 from contracts.views import AssignmentView, EscalationStepView, PolicyStepView
 from contracts.views import view as view_of
 from contracts.work import View
+from domain.paging import following
 
 
 def assignments(rows: Sequence[Assignment], limit: int) -> AssignmentsResult:
-    """Return a page of assignments; a full one may have a next."""
+    """Return a page of assignments."""
     items = tuple(view_of(row, AssignmentView) for row in rows)
-    return AssignmentsResult(items=items, next=_next(rows, limit))
+    return AssignmentsResult(items=items, next=following(rows, limit))
 
 
 def assignment(view: View, number: int) -> AssignmentView:
@@ -38,17 +39,17 @@ def comments(view: View, task: int | None, rows: Sequence[CommentLine], limit: i
     """Return a page of comments; raises NotFoundError when the task is not known."""
     if task is not None and task not in view.tasks:
         raise NotFoundError(f"there is no task {task}")
-    return CommentsResult(items=tuple(view_of(row, CommentItem) for row in rows), next=_next(rows, limit))
+    return CommentsResult(items=tuple(view_of(row, CommentItem) for row in rows), next=following(rows, limit))
 
 
 def notices(rows: Sequence[NoticeLine], limit: int) -> NoticesResult:
-    """Return a page of notices; a full one may have a next."""
-    return NoticesResult(items=tuple(view_of(row, NoticeItem) for row in rows), next=_next(rows, limit))
+    """Return a page of notices."""
+    return NoticesResult(items=tuple(view_of(row, NoticeItem) for row in rows), next=following(rows, limit))
 
 
 def escalations(rows: Sequence[EscalationLine], limit: int) -> EscalationsResult:
-    """Return a page of escalations; a full one may have a next."""
-    return EscalationsResult(items=tuple(map(_escalation, rows)), next=_next(rows, limit))
+    """Return a page of escalations."""
+    return EscalationsResult(items=tuple(map(_escalation, rows)), next=following(rows, limit))
 
 
 def escalation(number: int, rows: Sequence[EscalationLine], steps: Sequence[StepRow]) -> EscalationDetail:
@@ -63,7 +64,3 @@ def escalation(number: int, rows: Sequence[EscalationLine], steps: Sequence[Step
 def _escalation(row: EscalationLine) -> EscalationView:
     steps = tuple(view_of(step, PolicyStepView) for step in row.steps)
     return view_of(row, EscalationView, steps=steps)
-
-
-def _next(rows: Sequence[Assignment | CommentLine | EscalationLine | NoticeLine], limit: int) -> int | None:
-    return rows[-1].id if len(rows) >= limit else None

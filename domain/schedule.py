@@ -13,6 +13,7 @@ from contracts.views import ReminderView
 from contracts.views import view as view_of
 from contracts.work import Changes, Row, View
 from domain.draft import Draft
+from domain.paging import following
 from domain.timers import Timers
 
 NONE_HELD = 0  # the assignment of a notice that is about none
@@ -100,9 +101,9 @@ def cancel(
 
 
 def listed(rows: Sequence[Reminder], limit: int) -> ListResult:
-    """Return a page of reminders; a full one may have a next."""
+    """Return a page of reminders."""
     items = tuple(view_of(row, ReminderView) for row in rows)
-    return ListResult(items=items, next=rows[-1].id if len(rows) >= limit else None)
+    return ListResult(items=items, next=following(rows, limit))
 
 
 def _plain(row: DueReminder) -> Reminder:

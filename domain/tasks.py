@@ -43,6 +43,7 @@ from domain import ending
 from domain.assignment import settle
 from domain.draft import Draft
 from domain.leases import end_lease, put_assignment
+from domain.paging import following
 from domain.timers import Timers
 from domain.versions import check
 from domain.wording import because
@@ -250,17 +251,17 @@ def _cause(params: object, cause: str | None) -> str | None:
 
 
 def listed(rows: Sequence[Task], limit: int) -> ListResult:
-    """Return a page of tasks; a full one may have a next."""
+    """Return a page of tasks."""
     items = tuple(view_of(row, TaskView) for row in rows)
-    return ListResult(items=items, next=rows[-1].id if len(rows) >= limit else None)
+    return ListResult(items=items, next=following(rows, limit))
 
 
 def history(view: View, task_id: int, rows: Sequence[Assignment], limit: int) -> HistoryResult:
-    """Return a page of who has had a task; a full one may have a next."""
+    """Return a page of who has had a task."""
     if task_id not in view.tasks:
         raise NotFoundError(f"there is no task {task_id}")
     items = tuple(view_of(row, AssignmentView) for row in rows)
-    return HistoryResult(items=items, next=rows[-1].id if len(rows) >= limit else None)
+    return HistoryResult(items=items, next=following(rows, limit))
 
 
 def shown(

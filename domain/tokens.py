@@ -7,7 +7,7 @@ from msgspec import structs
 from contracts.codec import instant
 from contracts.errors import ExistsError, InvalidError, NotFoundError, UnauthorizedError
 from contracts.operations import logins
-from contracts.operations.tokens import CreateParams, ListResult, RevokeParams, TokenView
+from contracts.operations.tokens import CreateParams, ListParams, ListResult, RevokeParams, TokenView
 from contracts.tokens import FIXED, LINK_US, SESSION_US, TokenRow
 from contracts.work import Changes, Fact, Row, View
 from domain.draft import Draft
@@ -145,10 +145,12 @@ def used(known: Sequence[TokenRow], at: Mapping[str, int]) -> Changes:
     )
 
 
-def listed(rows: Sequence[TokenRow], now: int, *, every: bool) -> ListResult:
-    """Return the tokens that count, or all, for readers."""
-    shown = (row for row in rows if every or counts(row, now))
-    return ListResult(items=tuple(map(_view, shown)))
+def listed(rows: Sequence[TokenRow], now: int, params: ListParams) -> ListResult:
+    """Return a page of the tokens that count, or of all."""
+    shown = (row for row in rows if params.all or counts(row, now))
+    return ListResult(
+        items=tuple(map(_view, shown)), next=rows[-1].name if len(rows) >= params.limit else None
+    )
 
 
 def counts(row: TokenRow, now: int) -> bool:

@@ -10,6 +10,7 @@ from contracts.deliveries import Delivery, WebhookKeys, key_bytes
 from contracts.errors import InvalidError, NotFoundError
 from contracts.operations.webhooks import DeliveryView, KeysView, ListResult, RotateParams, SettleParams
 from contracts.work import Changes, Fact, Row, View
+from domain.paging import following
 
 HOUR_US = 3_600_000_000
 
@@ -52,8 +53,8 @@ def settle(
 
 
 def listed(rows: Sequence[Delivery], limit: int) -> ListResult:
-    """Return a page of deliveries; a full one may have a next."""
-    return ListResult(items=tuple(map(_view, rows)), next=rows[-1].id if len(rows) >= limit else None)
+    """Return a page of deliveries."""
+    return ListResult(items=tuple(map(_view, rows)), next=following(rows, limit))
 
 
 def _put(row: WebhookKeys, event: str, actor: str) -> Changes:

@@ -89,12 +89,7 @@ def _set(request: Request) -> Unit:
 
 
 def _list_escalations(request: Request) -> Unit:
-    params = request.params
-    asked = (("all", params.all), ("after", params.after), ("limit", params.limit))
-    rows = Lookup(query="list_escalations", params=asked)
-    return request.read(
-        Needs(lookups=(rows,)), lambda view, _: lists.escalations(view.rows[rows], params.limit)
-    )
+    return request.page("list_escalations", lists.escalations)
 
 
 def _show_escalation(request: Request) -> Unit:

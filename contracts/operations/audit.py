@@ -2,18 +2,17 @@
 
 from msgspec import Struct
 
-from contracts.limits import Count, PageSize, Token
+from contracts.limits import Token
 from contracts.messages import Event
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Route
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """Which changes to list, a page at a time, oldest first."""
 
     aggregate: Token | None = None
     id: Token | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class ListResult(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from contracts.credentials import Holder, PublicKey
 from contracts.limits import Name
+from contracts.operations.paging import NamedPage
 from contracts.operations.registry import Noun, Params, Route
 from contracts.operations.tokens import Days
 
@@ -44,16 +45,17 @@ class CreateResult(Struct, frozen=True, kw_only=True):
     token: str
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
-    """List the credentials that count, or all that have not expired."""
+class ListParams(NamedPage, frozen=True, kw_only=True):
+    """Which credentials to list, a page at a time: those that count, or all that are kept."""
 
     all: bool = False
 
 
 class ListResult(Struct, frozen=True, kw_only=True):
-    """The credentials by name."""
+    """A page of credentials by name; `next` is the `after` of the following page."""
 
     items: tuple[CredentialView, ...]
+    next: str | None
 
 
 class RevokeParams(Params, frozen=True, kw_only=True):

@@ -2,16 +2,14 @@
 
 from msgspec import Struct
 
-from contracts.limits import Count, Id, PageSize
+from contracts.limits import Id
 from contracts.messages import DeadLetter
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Params, Route
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """A page of dead letters, oldest first."""
-
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class Entry(Struct, frozen=True, kw_only=True):

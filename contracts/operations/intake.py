@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from contracts.intake import Outcome, Rules, Said, Sort
-from contracts.limits import Count, Name, PageSize
+from contracts.limits import Name
+from contracts.operations.paging import Page
 from contracts.operations.registry import Edit, Noun, Operation, Params, Route
 
 Version = Annotated[int, Meta(ge=0, le=2**31)]
@@ -69,12 +70,10 @@ class TryResult(Struct, frozen=True, kw_only=True):
     tried: tuple[TriedRule, ...]
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """What was said, newest first, a page at a time."""
 
     outcome: Outcome | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class IntakeView(Struct, frozen=True, kw_only=True):

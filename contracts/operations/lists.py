@@ -4,21 +4,20 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from contracts.limits import Count, Id, Name, PageSize
+from contracts.limits import Id, Name
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Route
 from contracts.records import AssignmentStatus
 from contracts.views import AssignmentView, EscalationStepView, PolicyStepView
 
 
-class AssignmentsParams(Struct, frozen=True, kw_only=True):
+class AssignmentsParams(Page, frozen=True, kw_only=True):
     """Which assignments to list, a page at a time: the open ones, or all."""
 
     status: AssignmentStatus | None = None
     agent: Name | None = None
     exhausted: bool = False
     all: bool = False
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class AssignmentsResult(Struct, frozen=True, kw_only=True):
@@ -34,12 +33,10 @@ class AssignmentParams(Struct, frozen=True, kw_only=True):
     assignment: Id
 
 
-class CommentsParams(Struct, frozen=True, kw_only=True):
+class CommentsParams(Page, frozen=True, kw_only=True):
     """Which comments to list, a page at a time: those on a task, or all."""
 
     task: Id | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class CommentItem(Struct, frozen=True, kw_only=True):
@@ -59,12 +56,10 @@ class CommentsResult(Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-class NoticesParams(Struct, frozen=True, kw_only=True):
+class NoticesParams(Page, frozen=True, kw_only=True):
     """Which notices to list, a page at a time: those to an agent, or all."""
 
     agent: Name | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class NoticeItem(Struct, frozen=True, kw_only=True):
@@ -85,12 +80,10 @@ class NoticesResult(Struct, frozen=True, kw_only=True):
     next: int | None
 
 
-class EscalationsParams(Struct, frozen=True, kw_only=True):
+class EscalationsParams(Page, frozen=True, kw_only=True):
     """Which escalations to list, a page at a time: those that run, or all."""
 
     all: bool = False
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class EscalationView(Struct, frozen=True, kw_only=True):

@@ -6,15 +6,14 @@ from msgspec import Struct
 
 from contracts.limits import Count, PageSize
 from contracts.notifying import Way
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Params, Route
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """What people were told, newest first, a page at a time; `open`: only what is not over."""
 
     open: bool = False
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class NotificationView(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from contracts.limits import Count, Id, Minutes, Name, PageSize
+from contracts.limits import Id, Minutes, Name
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Params, Route
 from contracts.plans import TodoText
 from contracts.views import ReminderView
@@ -24,14 +25,12 @@ class AddParams(Params, frozen=True, kw_only=True):
     every_minutes: Minutes | None = None
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """Which reminders to list, a page at a time: those still to come, or all."""
 
     agent: Name | None = None
     task: Id | None = None
     all: bool = False
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class ListResult(Struct, frozen=True, kw_only=True):

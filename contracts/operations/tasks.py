@@ -11,19 +11,18 @@ from contracts.limits import (
     NOTE_CHARS_MAX,
     TEXT_PATTERN,
     Capabilities,
-    Count,
     Dependencies,
     Description,
     Id,
     Minutes,
     Name,
     Note,
-    PageSize,
     Project,
     Title,
     Token,
 )
 from contracts.messages import TaskSpec
+from contracts.operations.paging import Page
 from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.views import AssignmentView, TaskDetail, TaskView
 
@@ -64,13 +63,11 @@ class ImportResult(Struct, frozen=True, kw_only=True):
     existing: tuple[str, ...]
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """Which tasks to list, a page at a time."""
 
     status: Literal["todo", "in_progress", "done", "failed", "cancelled"] | None = None
     agent: Name | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class ListResult(Struct, frozen=True, kw_only=True):
@@ -86,12 +83,10 @@ class ShowParams(Struct, frozen=True, kw_only=True):
     task: Id
 
 
-class HistoryParams(Struct, frozen=True, kw_only=True):
+class HistoryParams(Page, frozen=True, kw_only=True):
     """Whose assignments to list, a page at a time."""
 
     task: Id
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class HistoryResult(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.limits import Name
+from contracts.operations.paging import NamedPage
 from contracts.operations.registry import Noun, Params, Route
 from contracts.tokens import Digest, Prefix, Role
 
@@ -37,16 +38,17 @@ class TokenView(Struct, frozen=True, kw_only=True):
     last_used_at: datetime | None
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
-    """List the tokens that count, or all."""
+class ListParams(NamedPage, frozen=True, kw_only=True):
+    """Which tokens to list, a page at a time: those that count, or all."""
 
     all: bool = False
 
 
 class ListResult(Struct, frozen=True, kw_only=True):
-    """The tokens by name."""
+    """A page of tokens by name; `next` is the `after` of the following page."""
 
     items: tuple[TokenView, ...]
+    next: str | None
 
 
 class RevokeParams(Params, frozen=True, kw_only=True):

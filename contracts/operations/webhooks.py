@@ -6,7 +6,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from contracts.deliveries import DeliveryState, WebhookKey
-from contracts.limits import Count, Id, Name, PageSize
+from contracts.limits import Id, Name
+from contracts.operations.paging import Page
 from contracts.operations.registry import Noun, Params, Route
 
 Hours = Annotated[int, Meta(ge=0, le=24 * 30)]
@@ -35,14 +36,12 @@ class KeysView(Struct, frozen=True, kw_only=True):
     previous_until: datetime | None  # until when the old key signs too
 
 
-class ListParams(Struct, frozen=True, kw_only=True):
+class ListParams(Page, frozen=True, kw_only=True):
     """Which deliveries to list, a page at a time, newest first."""
 
     agent: Name | None = None
     assignment: Id | None = None
     state: DeliveryState | None = None
-    after: Count = 0
-    limit: PageSize = 100
 
 
 class DeliveryView(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from contracts.operations.intake import (
 )
 from contracts.work import Changes, Fact, Row, View
 from domain.intake import rules
+from domain.paging import following
 from domain.versions import check
 
 DEFAULTS = "rollcall"
@@ -67,8 +68,8 @@ def listed(row: RulebookRow) -> RuleListResult:
 
 
 def record(rows: Sequence[IntakeRow], limit: int) -> ListResult:
-    """Return a page of what was said, newest first; a full one may have a next."""
-    return ListResult(items=tuple(map(_intake, rows)), next=rows[-1].id if len(rows) >= limit else None)
+    """Return a page of what was said, newest first."""
+    return ListResult(items=tuple(map(_intake, rows)), next=following(rows, limit))
 
 
 def _rule(rule: Rule) -> RuleView:

@@ -15,6 +15,7 @@ from contracts.operations.notifying import (
     SentView,
 )
 from contracts.work import Changes, Fact, Row, View
+from domain.paging import following
 
 ACTOR = "rollcall:notifier"
 WHY_CHARS = 300
@@ -71,7 +72,7 @@ def listed(rows: Sequence[NotificationRow], tally: NotificationTally, limit: int
         items=tuple(map(_view, rows)),
         open=tally.open,
         unread=tally.unread,
-        next=rows[-1].id if len(rows) >= limit else None,
+        next=following(rows, limit),
     )
 
 

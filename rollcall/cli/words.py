@@ -8,7 +8,7 @@ from rollcall.cli.tree import array_of, is_array
 HELP: Final = {
     "accept_minutes": "How long its agent may take to accept it.",
     "active": "Whether it may be given anything.",
-    "after": "Begin after this number: the `next` of the page before.",
+    "after": "Begin after this: the `next` of the page before.",
     "agent": "An agent's name.",
     "aggregate": "Only changes of this kind of thing: task, assignment, agent, policy, token.",
     "all": "Also those that are not active, or have ended.",

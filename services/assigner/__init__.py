@@ -165,17 +165,7 @@ def _numbers(names: tuple[str, ...] | list[str]) -> tuple[int, ...]:
 
 
 def _list(request: Request) -> Unit:
-    params = request.params
-    rows = Lookup(
-        query="list_tasks",
-        params=(
-            ("status", params.status),
-            ("agent", params.agent),
-            ("after", params.after),
-            ("limit", params.limit),
-        ),
-    )
-    return request.read(Needs(lookups=(rows,)), lambda view, _: tasks.listed(view.rows[rows], params.limit))
+    return request.page("list_tasks", tasks.listed)
 
 
 def _show(request: Request) -> Unit:

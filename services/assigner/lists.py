@@ -10,18 +10,7 @@ _ENDED = ("completed", "failed")
 def assignments(request: Request) -> Unit:
     """Return the unit that lists assignments; who asks for an ended status means also those that ended."""
     params = request.params
-    asked = (
-        ("status", params.status),
-        ("agent", params.agent),
-        ("exhausted", params.exhausted),
-        ("all", params.all or params.status in _ENDED),
-        ("after", params.after),
-        ("limit", params.limit),
-    )
-    rows = Lookup(query="list_assignments", params=asked)
-    return request.read(
-        Needs(lookups=(rows,)), lambda view, _: lists.assignments(view.rows[rows], params.limit)
-    )
+    return request.page("list_assignments", lists.assignments, all=params.all or params.status in _ENDED)
 
 
 def assignment(request: Request) -> Unit:

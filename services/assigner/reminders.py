@@ -61,15 +61,4 @@ def _cancel(request: Request, timers: Timers) -> Unit:
 
 
 def _list(request: Request) -> Unit:
-    params = request.params
-    asked = (
-        ("agent", params.agent),
-        ("task_id", params.task),
-        ("all", params.all),
-        ("after", params.after),
-        ("limit", params.limit),
-    )
-    rows = Lookup(query="list_reminders", params=asked)
-    return request.read(
-        Needs(lookups=(rows,)), lambda view, _: schedule.listed(view.rows[rows], params.limit)
-    )
+    return request.page("list_reminders", schedule.listed)

@@ -99,18 +99,7 @@ def _settle(request: Request) -> Unit:
 
 
 def _list(request: Request) -> Unit:
-    params = request.params
-    asked = (
-        ("agent", params.agent),
-        ("assignment", params.assignment),
-        ("state", params.state),
-        ("after", params.after),
-        ("limit", params.limit),
-    )
-    rows = Lookup(query="list_deliveries", params=asked)
-    return request.read(
-        Needs(lookups=(rows,)), lambda view, _: webhooks.listed(view.rows[rows], params.limit)
-    )
+    return request.page("list_deliveries", webhooks.listed)
 
 
 def _known(agent: str) -> Lookup:

@@ -177,10 +177,7 @@ def _made(saying: deciding.Saying) -> Lookup:
 
 
 def _record(request: Request) -> Unit:
-    params = request.params
-    named = (("outcome", params.outcome), ("after", params.after), ("limit", params.limit))
-    rows = Lookup(query="list_intake", params=named)
-    return request.read(Needs(lookups=(rows,)), lambda view, _: books.record(view.rows[rows], params.limit))
+    return request.page("list_intake", books.record)
 
 
 def _list(request: Request) -> Unit:

@@ -122,10 +122,11 @@ def ways(name: str, holder: str = "agent") -> tuple[Lookup, Lookup]:
 
 
 def _listed(request: Request) -> Unit:
-    rows = Lookup(query="list_credentials")
+    params = request.params
+    asked = (*credentials.begins(params.after), ("limit", params.limit))
+    rows = Lookup(query="list_credentials", params=asked)
     return request.read(
-        Needs(lookups=(rows,)),
-        lambda view, now: credentials.listed(view.rows[rows], now, every=request.params.all),
+        Needs(lookups=(rows,)), lambda view, now: credentials.listed(view.rows[rows], now, params)
     )
 
 

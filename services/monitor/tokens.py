@@ -42,8 +42,9 @@ def revoke(request: Request) -> Unit:
 
 def listed(request: Request) -> Unit:
     """Return the unit that lists tokens."""
-    rows = Lookup(query="list_tokens")
-    return request.read(
-        Needs(lookups=(rows,)),
-        lambda view, now: tokens.listed(view.rows[rows], now, every=request.params.all),
+    params = request.params
+    rows = Lookup(
+        query="list_tokens",
+        params=(("all", params.all), ("after", params.after), ("limit", params.limit)),
     )
+    return request.read(Needs(lookups=(rows,)), lambda view, now: tokens.listed(view.rows[rows], now, params))

@@ -21,8 +21,10 @@ SELECT {columns} FROM credentials WHERE public_key = :public_key;
 SELECT {columns} FROM credentials WHERE ends_at <= :now AND expires_at > :now ORDER BY public_key;
 
 -- name: list_credentials -> CredentialRow
--- All credentials, by name.
-SELECT {columns} FROM credentials ORDER BY name_key, holder, created_at;
+-- A page of credentials, by whom they are of.
+SELECT {columns} FROM credentials
+WHERE (holder, name_key, public_key) > (:holder, lower(:name), :public_key)
+ORDER BY holder, name_key, public_key LIMIT :limit;
 
 -- name: forget_credentials
 -- Keys that no server would let in any more, revoked or not.

@@ -49,7 +49,7 @@ SELECT {columns} FROM reminders
 WHERE id > :after
   AND (CAST(:all AS BOOLEAN) OR id IN (SELECT r.id FROM reminders r WHERE r.due_at > -1))
   AND (CAST(:agent AS TEXT) IS NULL OR agent = (SELECT name FROM agents WHERE name_key = lower(:agent)))
-  AND (CAST(:task_id AS BIGINT) IS NULL OR task_id = :task_id)
+  AND (CAST(:task AS BIGINT) IS NULL OR task_id = :task)
 ORDER BY id LIMIT :limit;
 
 -- name: forget_reminders

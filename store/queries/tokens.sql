@@ -12,8 +12,9 @@ SELECT {columns} FROM tokens WHERE name_key = lower(:name);
 SELECT {columns} FROM tokens WHERE prefix = :prefix LIMIT 8;
 
 -- name: list_tokens -> TokenRow
--- All tokens, by name.
-SELECT {columns} FROM tokens ORDER BY name_key;
+-- A page of tokens by name: those that were not revoked, or all.
+SELECT {columns} FROM tokens
+WHERE name_key > lower(:after) AND (CAST(:all AS BOOLEAN) OR revoked_at IS NULL) ORDER BY name_key LIMIT :limit;
 
 -- name: tokens_of_agent -> TokenRow
 -- The tokens of an agent that were not revoked.

@@ -7,9 +7,15 @@ import pytest
 from msgspec import structs
 
 from contracts.credentials import CredentialRow, Holder
-from contracts.errors import ConflictError, ExistsError, NotFoundError
+from contracts.errors import ConflictError, ExistsError, InvalidError, NotFoundError
 from contracts.operations.agents import AddParams, SetParams
-from contracts.operations.credentials import CreateParams, CreateResult, RevokeParams, RevokeResult
+from contracts.operations.credentials import (
+    CreateParams,
+    CreateResult,
+    ListParams,
+    RevokeParams,
+    RevokeResult,
+)
 from contracts.operations.flags import FlagParams, ResumeParams
 from contracts.operations.tokens import CreateParams as TokenParams
 from contracts.tokens import TokenRow
@@ -195,10 +201,23 @@ def test_who_is_retired_is_let_in_no_more(world: World) -> None:
 
 def test_what_counts_is_listed_and_the_rest_on_demand() -> None:
     rows = (row(), row("C", ends_at=START), row("D", expires_at=START), row("E", ends_at=START + 1))
-    assert [item.public_key[1] for item in credentials.listed(rows, START, every=False).items] == ["B", "E"]
-    assert [item.ends_at is None for item in credentials.listed(rows, START, every=True).items] == [
-        True,
-        False,
-        True,
-        False,
-    ]
+    page = credentials.listed(rows, START, ListParams())
+    assert ([item.public_key[1] for item in page.items], page.next) == (["B", "E"], None)
+    page = credentials.listed(rows, START, ListParams(all=True))
+    assert [item.ends_at is None for item in page.items] == [True, False, True, False]
+
+
+def test_a_page_begins_where_the_one_before_has_ended() -> None:
+    rows = (row(), row("C"))
+    page = credentials.listed(rows, START, ListParams(limit=2))
+    last = rows[-1]
+    assert page.next == f"{last.holder}:{last.name}:{last.public_key}"
+    assert dict(credentials.begins(page.next)) == {
+        "holder": last.holder,
+        "name": last.name,
+        "public_key": last.public_key,
+    }
+    assert set(dict(credentials.begins("")).values()) == {""}
+    for wrong in ("ann", "agent:ann", "agent:ann:U:U"):
+        with pytest.raises(InvalidError, match="no page"):
+            credentials.begins(wrong)

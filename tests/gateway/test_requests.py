@@ -213,6 +213,27 @@ async def test_pages_lead_on_to_their_end(web: Web) -> None:
     assert seen == made
 
 
+async def test_tokens_are_paged_by_name_whatever_the_case(web: Web) -> None:
+    admin = await web.client()
+    for name in ("bob", "Ann", "carl", "dora", "Eve"):
+        await web.token("read_only", name=name)
+    await admin.delete("/tokens/carl")
+    pages: list[list[str]] = []
+    where: str | None = "/tokens?limit=2"
+    while where is not None:
+        page = await admin.get(where)
+        pages.append([one["name"] for one in page.json()["items"]])
+        following = page.links.get("next")
+        where = following["url"].removeprefix("/api/v1") if following else None
+    assert pages == [["Ann", "bob"], ["dora", "Eve"], []]
+    every = await admin.get("/tokens?all=true&after=BOB&limit=1")
+    assert ([one["name"] for one in every.json()["items"]], every.json()["next"]) == (["carl"], "carl")
+    for after in ("a b", "\u00e4", "x" * 200):
+        await problem(await admin.get("/tokens", params={"after": after}), 422, "invalid")
+    await problem(await admin.get("/credentials?after=ann"), 422, "invalid")
+    assert (await admin.get("/credentials")).json() == {"items": [], "next": None}
+
+
 async def test_the_history_of_a_task_is_paged_newest_first(web: Web) -> None:
     await web.world.agent("ann")
     await web.world.agent("bob")

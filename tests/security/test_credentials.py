@@ -181,6 +181,15 @@ async def test_who_gets_credentials_is_checked(site: Site) -> None:
     assert (await olga.ask(subject, body | {"public_key": "SUX"} | fresh()))["code"] == "invalid"
     listed = await olga.ask(f"{ROOT}.cmd.monitor.credential-ls.olga")
     assert [row["name"] for row in listed["items"]] == ["m1"]
+    another = {"name": "A1", "holder": "machine", "public_key": Key.new("user").public}
+    assert (await olga.ask(subject, another | fresh()))["name"] == "A1"
+    pages: list[list[str]] = []
+    place = ""
+    for _ in range(3):
+        page = await olga.ask(f"{ROOT}.cmd.monitor.credential-ls.olga", {"limit": 1, "after": place})
+        pages.append([row["name"] for row in page["items"]])
+        place = page["next"]
+    assert (pages, place) == ([["A1"], ["m1"], []], None)
     gone = await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "nobody", **fresh()})
     assert gone["code"] == "not_found"
 

@@ -71,6 +71,8 @@ PLANS = {
     "task_history": ["SEARCH assignments USING INDEX assignments_task (task_id=?"],
     "token_found": ["SEARCH tokens USING INDEX tokens_prefix (prefix=?)"],
     "token_named": ["SEARCH tokens USING INDEX sqlite_autoindex_tokens_1 (name_key=?)"],
+    "list_tokens": ["SEARCH tokens USING INDEX sqlite_autoindex_tokens_1 (name_key>?)"],
+    "list_credentials": ["SEARCH credentials USING INDEX credentials_name ((holder,name_key)>(?,?))"],
     "audit_about": [
         "SEARCH audit USING INTEGER PRIMARY KEY (rowid>?)",
         "SEARCH audit USING INDEX audit_aggregate (aggregate=? AND aggregate_id=? AND seq>?)",
