@@ -174,19 +174,21 @@ def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
     alone = msgspec.defstruct(name, [one])
 
     def read(value: Any) -> Any:
-        said = isinstance(value, Text | Texts)
-        plain = list(value) if isinstance(value, Texts) else str(value) if said else value
-        found = getattr(msgspec.convert({name: plain}, alone, strict=not said), name)
-        if said:
-            _refuse_other_forms(found, plain)
+        if not isinstance(value, Text | Texts):
+            return getattr(msgspec.convert({name: value}, alone), name)
+        plain = list(value) if isinstance(value, Texts) else str(value)
+        found = getattr(msgspec.convert({name: plain}, alone, strict=False), name)
+        if isinstance(value, Texts):
+            for number, text in zip(found, value, strict=True):
+                _refuse_other_forms(number, text)
+        else:
+            _refuse_other_forms(found, value)
         return found
 
     return read
 
 
-def _refuse_other_forms(found: Any, said: Any) -> None:
+def _refuse_other_forms(found: Any, said: str) -> None:
     """Refuse 3.0 and 3e0 for 3: a thing has one address, and not as many as a number has forms."""
-    pairs = zip(found, said, strict=True) if isinstance(said, list) and found else [(found, said)]
-    for number, text in pairs:
-        if type(number) is int and str(number) != text:
-            raise msgspec.ValidationError(f"Expected `int`, got `{text[:80]}`")
+    if type(found) is int and str(found) != said:
+        raise msgspec.ValidationError(f"Expected `int`, got `{said[:80]}`")

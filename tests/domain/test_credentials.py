@@ -211,6 +211,7 @@ def test_a_page_begins_where_the_one_before_has_ended() -> None:
     rows = (row(), row("C"))
     page = credentials.listed(rows, START, ListParams(limit=2))
     last = rows[-1]
+    assert page.next is not None
     assert page.next == f"{last.holder}:{last.name}:{last.public_key}"
     assert dict(credentials.begins(page.next)) == {
         "holder": last.holder,

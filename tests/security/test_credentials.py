@@ -184,7 +184,7 @@ async def test_who_gets_credentials_is_checked(site: Site) -> None:
     another = {"name": "A1", "holder": "machine", "public_key": Key.new("user").public}
     assert (await olga.ask(subject, another | fresh()))["name"] == "A1"
     pages: list[list[str]] = []
-    place = ""
+    place: str | None = ""
     for _ in range(3):
         page = await olga.ask(f"{ROOT}.cmd.monitor.credential-ls.olga", {"limit": 1, "after": place})
         pages.append([row["name"] for row in page["items"]])

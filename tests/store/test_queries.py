@@ -11,6 +11,7 @@ from tests.support.store import fill
 
 QUERIES = queries("sqlite")
 SORTED = "USE TEMP B-TREE FOR ORDER BY"
+ALIKE = "RIGHT PART OF ORDER BY"  # a sort of those few that the index does not tell apart
 
 # What each query must use; where a sort is named, it is of what was found by the index, never of a table.
 PLANS = {
@@ -204,7 +205,7 @@ async def test_a_hot_query_has_its_index(store: SqliteStore, name: str) -> None:
         assert any(expected in step for step in steps), steps
     if name not in SMALL:
         assert not [step for step in steps if step.startswith("SCAN") and not GIVEN.match(step)], steps
-    sorts = [step for step in steps if "TEMP B-TREE" in step]
+    sorts = [step for step in steps if "TEMP B-TREE" in step and ALIKE not in step]
     assert not sorts or SORTED in PLANS[name] or name in SMALL, steps
 
 
