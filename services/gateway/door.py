@@ -175,7 +175,7 @@ def _is_number(text: str) -> bool:
 
 def _number(value: Any) -> int:
     try:
-        return msgspec.convert(value, int, strict=not isinstance(value, str))
+        return reading.number(value)
     except msgspec.ValidationError as error:
         raise InvalidError("task_id is a number", fields={TASK: "is no number"}) from error
 
@@ -197,7 +197,7 @@ def _take_key(headers: Headers, given: reading.Given) -> str:
 
 
 class _Paged(Struct):
-    next: int | None = None
+    next: int | str | None = None
 
 
 def _leads(operation: Operation, route: Route) -> Leads:

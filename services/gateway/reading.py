@@ -188,6 +188,14 @@ def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
     return read
 
 
+def number(value: Any) -> int:
+    """Return a whole number as it was said; raises msgspec.ValidationError."""
+    found = msgspec.convert(value, int, strict=not isinstance(value, Text))
+    if isinstance(value, Text):
+        _refuse_other_forms(found, value)
+    return found
+
+
 def _refuse_other_forms(found: Any, said: str) -> None:
     """Refuse 3.0 and 3e0 for 3: a thing has one address, and not as many as a number has forms."""
     if type(found) is int and str(found) != said:

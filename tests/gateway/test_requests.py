@@ -89,6 +89,10 @@ async def test_a_number_in_an_address_has_one_form(web: Web) -> None:
         told = await admin.post(f"/policies/default/preview?tasks={form}", json={"steps": []})
         assert set((await problem(told, 422, "invalid"))["fields"]) == {"tasks"}
     assert (await admin.get(f"/tasks/{task}")).status_code == 200
+    await web.world.agent("ann")
+    ann = await web.caller("agent", agent="ann")
+    told = await ann.post(f"/agents/ann/acknowledge?task_id={task}.0")
+    assert set((await problem(told, 422, "invalid"))["fields"]) == {"task_id"}
     told = await admin.post(f"/policies/default/preview?tasks={task}&tasks=2", json={"steps": []})
     assert told.status_code == 200
 
