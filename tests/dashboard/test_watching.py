@@ -24,7 +24,12 @@ async def test_what_people_are_told_is_listed_and_counted_until_it_is_over(eyes:
     bell = page.get_by_role("link", name=re.compile("Notifications"))
     await expect(bell.locator(".count")).not_to_be_empty()
     before = await number(bell.locator(".count"))
-    await bell.click()
+    await page.keyboard.press("g")
+    await page.keyboard.press("i")
+    await expect(page.locator(".told li").first).to_be_visible()
+    for place, key in ((0, "j"), (1, "j"), (0, "k")):
+        await page.keyboard.press(key)
+        await expect(page.locator(".told li").nth(place).locator(":focus")).to_have_count(1)
     licence = page.locator(".told li", has_text="May I use icons")
     await expect(licence).to_contain_text("Waits for a human")
     await expect(licence.locator("time")).to_have_count(1)
@@ -79,8 +84,12 @@ async def test_pings_and_changes_are_tailed_filtered_paused_and_copied(eyes: Eye
     await expect(page.locator(".event")).to_have_count(0)
     await page.keyboard.press(" ")
     await expect(page.locator(".event")).to_contain_text("a remark")
-    await page.locator(".event").click()
-    await expect(page.get_by_label("Message", exact=True)).to_contain_text('"text": "a remark"')
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    shown = page.get_by_label("Message", exact=True)
+    await expect(shown).to_contain_text('"text": "a remark"')
+    await page.keyboard.press("Escape")
+    await expect(shown).to_be_hidden()
 
 
 async def test_a_dead_letter_is_tried_again(eyes: Eyes, house: House) -> None:
@@ -106,6 +115,9 @@ async def test_a_task_says_what_happened_why_and_what_caused_it(eyes: Eyes, hous
     await expect(told.filter(has_text="Created").locator(".hint")).to_have_text(
         f"by operator:api · cause {cause[:8]}"
     )
+    await expect(told.filter(has_text="Superseded: reassigned by operator:api")).to_have_count(1)
+    await expect(told.filter(has_text=re.compile("^Assigned to"))).to_have_count(2)
+    await expect(told.filter(has_text=re.compile("^Assigned: "))).to_have_count(0)
     await expect(page.get_by_text("If everybody stays silent")).to_be_visible()
 
 
@@ -204,3 +216,7 @@ async def test_a_task_is_edited_and_given_to_another(eyes: Eyes, house: House) -
     await expect(page.get_by_text("goes to builder-1")).to_be_visible()
     await page.get_by_role("button", name="Undo").click()
     await expect(page.locator(".meta")).to_contain_text("with reviewer")
+    await at(page, house, "/tasks/13")
+    await expect(page.locator(".meta")).to_contain_text("Cancelled")
+    await page.get_by_role("button", name="Reopen").click()
+    await expect(page.locator(".meta")).not_to_contain_text("Cancelled")

@@ -152,6 +152,15 @@ function help() {
     { extra: button("Log out", "leave", leave, { kind: "quiet" }) });
 }
 
+/** Move over the lines of lists that have no keys of their own. */
+function walk(key) {
+  if (key !== "j" && key !== "k") return false;
+  const lines = [...shell.main.querySelectorAll(".plain > li")].filter((line) => line.querySelector("a,button,input"));
+  const at = lines.findIndex((line) => line.contains(document.activeElement));
+  lines[Math.max(0, Math.min(lines.length - 1, at + (key === "j" ? 1 : at < 0 ? 1 : -1)))]?.querySelector("a,button,input").focus();
+  return true;
+}
+
 let going = false;
 addEventListener("keydown", (event) => {
   const field = event.target.closest?.("input,select,textarea");
@@ -173,7 +182,7 @@ addEventListener("keydown", (event) => {
     if (!search) return undefined;
     search.focus();
     search.select();
-  } else if (!current?.at?.key?.(key, event)) return undefined;
+  } else if (!current?.at?.key?.(key) && !walk(key)) return undefined;
   event.preventDefault();
   return undefined;
 });

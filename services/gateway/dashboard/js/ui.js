@@ -324,10 +324,8 @@ export class Windowed {
 
 /** One line among many that keys move over: the same in every list. */
 export class Cursor {
-  constructor(list, { open, change = () => {} }) {
+  constructor(list) {
     this.list = list;
-    this.open = open;
-    this.change = change;
     this.key = null;
   }
 
@@ -346,7 +344,6 @@ export class Cursor {
     this.key = key;
     const node = this.list.reveal(key);
     (node?.querySelector("[data-main]") ?? node)?.focus({ preventScroll: true });
-    this.change(key);
   }
 
   /** What the keys are about: where the focus is, else where it last was. */

@@ -4,7 +4,7 @@ import { Stream } from "../api.js";
 import { now } from "../commands.js";
 import { age, clock, fill, h } from "../dom.js";
 import { heardOf, known, soon } from "../store.js";
-import { button, loading, mayChange, muted, Windowed } from "../ui.js";
+import { button, Cursor, loading, mayChange, muted, Windowed } from "../ui.js";
 import { copied } from "./health.js";
 
 const SHOWN = 1000;
@@ -32,6 +32,7 @@ export function openBus(main, { words, address }) {
   const letters = h("section", { class: "panel", id: "letters" });
   const detail = h("pre", { class: "detail", tabindex: "0", hidden: true, "aria-label": "Message" });
   const list = new Windowed({ build, label: "Messages" });
+  const cursor = new Cursor(list);
   const quiet = h("p", { class: "muted pad" }, "Nothing has passed since this page was opened.");
   const box = h("div", {});
   const narrow = matchMedia("(max-width: 759px)");
@@ -70,14 +71,16 @@ export function openBus(main, { words, address }) {
     const said = Object.entries(event.data ?? {}).sort(([a], [b]) => LATER.has(a) - LATER.has(b)).map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ");
     const [kind, ...rest] = subject(event).slice(root.length + 1).split(".");
     const actor = event.actor ?? (kind === "ack" ? `agent:${rest[0]}` : "rollcall");
-    const made = h("div", { class: "event" }, muted(clock(event.at)),
+    const made = h("div", { class: "event", tabindex: "-1" }, muted(clock(event.at)),
       h("span", { class: "subject", title: subject(event) }, h("b", { class: kind }, kind), `.${rest.join(".")}`),
       h("span", { class: "muted actor", title: actor }, actor), h("span", { class: "data", title: said, dir: "auto" }, said));
-    made.addEventListener("click", () => {
-      detail.hidden = false;
-      detail.textContent = `${subject(event)}\n${JSON.stringify(event, null, 2)}`;
-    });
+    made.addEventListener("click", () => show(event));
     return made;
+  }
+
+  function show(event) {
+    detail.hidden = false;
+    detail.textContent = `${subject(event)}\n${JSON.stringify(event, null, 2)}`;
   }
 
   function draw(changed) {
@@ -109,8 +112,13 @@ export function openBus(main, { words, address }) {
     address: (more) => { filter = more.subject ?? ""; search.value = filter; draw(new Set(["first"])); },
     destroy: () => { tap && tap.stop(); list.destroy(); },
     key(key) {
-      if (key !== " " || document.activeElement?.closest("button,a")) return false;
-      toggle();
+      const item = cursor.item();
+      if (key === "j" || key === "k") cursor.move(key === "j" ? 1 : -1);
+      else if (key === "Escape") detail.hidden = true;
+      else if (document.activeElement?.closest("button,a")) return false;
+      else if (key === " ") toggle();
+      else if (key === "Enter" && item) show(item);
+      else return false;
       return true;
     },
   };

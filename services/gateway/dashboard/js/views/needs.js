@@ -27,7 +27,7 @@ export function openNeeds(main, { words, address, go }) {
   let kind = words.kind ?? "";
   const chips = h("div", { class: "chips", role: "group", "aria-label": "Kinds" });
   const list = new Windowed({ build, label: "Needs you" });
-  const cursor = new Cursor(list, { open: openItem });
+  const cursor = new Cursor(list);
   const body = h("div", {});
   const heading = h("h1", {}, "Needs you");
   main.append(h("div", { class: "bar" }, heading, chips), body);

@@ -215,14 +215,18 @@ const SHAPES = [
 /** Everything that happened, newest first: who did it, why, and which command or message caused it. */
 function timeline(detail) {
   const told = [];
-  const at = new Map(detail.facts.map((fact) => [fact.at, fact]));
+  const facts = [...detail.facts];
+  const of = ({ at, text }) => { // a change and its remark are of one transaction, and so of one instant
+    const both = facts.findIndex((fact) => fact.at === at && text.toLowerCase().startsWith(fact.event));
+    const place = both < 0 ? facts.findIndex((fact) => fact.at === at) : both;
+    return place < 0 ? undefined : facts.splice(place, 1)[0];
+  };
   for (const one of detail.comments) {
     const machine = one.author === "rollcall";
     const shape = machine ? SHAPES.find(([like]) => like.test(one.text))?.[1] ?? "offline" : "human";
-    told.push({ at: one.at, shape, who: machine ? "" : one.author, text: one.text, fact: at.get(one.at) });
-    at.delete(one.at);
+    told.push({ at: one.at, shape, who: machine ? "" : one.author, text: one.text, fact: of(one) });
   }
-  for (const fact of at.values()) told.push({ at: fact.at, shape: "offline", text: factOf(fact), fact });
+  for (const fact of facts) told.push({ at: fact.at, shape: "offline", text: factOf(fact), fact });
   for (const step of detail.steps) {
     const taken = step.outcome !== "skipped";
     told.push({ at: step.at, shape: taken ? "escalations" : "offline", text: `Step ${step.step} (${step.kind}) ${step.outcome}${step.target ? `: ${step.target}` : ""}`, why: step.reason });

@@ -45,7 +45,7 @@ export function openTasks(main, { words, address, go }) {
   const found = h("span", { class: "muted found", role: "status" });
   const narrow = matchMedia("(max-width: 759px)");
   const list = new Windowed({ build: row, label: "Tasks" });
-  const cursor = new Cursor(list, { open: (item) => go(`/tasks/${item.id}`) });
+  const cursor = new Cursor(list);
   let columns = null;
   main.append(h("div", { class: "bar" }, h("h1", {}, "Tasks"), found, search, h("span", { class: "acts end" }, layout,
     mayChange() && button("New task", "new", create, { kind: "primary", title: "New task (n)" }))),
