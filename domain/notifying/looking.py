@@ -21,6 +21,11 @@ ACTOR = "rollcall:notifier"
 WHY_CHARS = 300
 
 
+def changed(holding: Sequence[Holding], known: Sequence[NotificationRow]) -> bool:
+    """Tell whether anything began, or is over."""
+    return {held.key for held in holding} != {row.key for row in known}
+
+
 def compare(view: View, now: int, holding: Sequence[Holding], known: Sequence[NotificationRow]) -> Changes:
     """Note what began and what is over; nothing where nothing changed."""
     before = {row.key: row for row in known}

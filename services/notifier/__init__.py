@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import msgspec
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bus.resolving import Resolver
 from bus.sending import Resolve
@@ -33,6 +33,7 @@ NEWS_MAX: Final = 500
 SENT_S: Final = 12.0  # after this whatever a way does is given up
 RECENT_US: Final = 3_600_000_000
 OPEN: Final = Lookup(query="open_notifications")
+NOTHING: Final = b"{}"
 TEST: Final = "a test: people are told here"
 
 
@@ -134,16 +135,39 @@ async def _end(stop: anyio.Event, sending: anyio.CancelScope) -> None:
     sending.cancel()
 
 
+class _News(Struct, frozen=True):
+    """There is something to write."""
+
+    news: bool = True
+
+
 async def look(context: Context, now: int) -> None:
-    """Note what began and what is over."""
+    """Note what began and what is over; as long as that is nothing, nobody who writes waits for us."""
     holding = Lookup(query="holding", params=(("recent", now - RECENT_US),))
+    needs = Needs(lookups=(holding, OPEN))
+    seen = Unit(
+        key="notifier.look",
+        needs=needs,
+        decide=lambda view, _: _news(news=looking.changed(view.rows[holding], view.rows[OPEN])),
+        reads_only=True,
+    )
+    if not _said(await _done(seen, context, now)):
+        return
     unit = Unit(
         key="notifier.look",
-        needs=Needs(lookups=(holding, OPEN)),
+        needs=needs,
         decide=lambda view, at: looking.compare(view, at, view.rows[holding], view.rows[OPEN]),
         actor=ACTOR,
     )
     await _done(unit, context, now)
+
+
+def _news(*, news: bool) -> Changes:
+    return Changes(answer=_News()) if news else Changes()
+
+
+def _said(result: Committed | None) -> bool:
+    return result is not None and result.answer != NOTHING
 
 
 async def _done(unit: Unit, context: Context, now: int) -> Committed | None:
@@ -160,21 +184,22 @@ async def _taken(way: Way, manner: Manner, context: Context, now: int) -> Job | 
     known = Lookup(query="notify_way", params=(("way", way),))
     news = Lookup(query="news_of", params=(("way", way), ("limit", NEWS_MAX)))
     tally = _tally("")
+
+    def take(view: View, at: int) -> Changes:
+        rows = view.rows[news]
+        until = rows[-1].id if len(rows) >= NEWS_MAX else view.rows[tally][0].newest
+        return telling.take(way, at, known=view.rows[known], news=rows, until=until, manner=manner)
+
     unit = Unit(
         key=f"notifier.{way}",
         needs=Needs(lookups=(known, news, tally)),
-        decide=lambda view, at: telling.take(
-            way,
-            at,
-            known=view.rows[known],
-            news=view.rows[news],
-            until=view.rows[news][-1].id if len(view.rows[news]) >= NEWS_MAX else view.rows[tally][0].newest,
-            manner=manner,
-        ),
-        actor=ACTOR,
+        decide=lambda view, at: _news(news=bool(take(view, at).rows)),
+        reads_only=True,
     )
-    result = await _done(unit, context, now)
-    if result is None or result.answer == b"{}":
+    if not _said(await _done(unit, context, now)):
+        return None
+    result = await _done(structs.replace(unit, decide=take, reads_only=False, actor=ACTOR), context, now)
+    if result is None or result.answer == NOTHING:  # somebody else was faster
         return None
     return msgspec.json.decode(result.answer, type=Job)
 

@@ -9,27 +9,31 @@ UNION ALL
 SELECT 'human:' || id, 'human', task_id, agent, COALESCE(wait_reason, wait_who, '')
 FROM assignments WHERE wait_kind = 'human' AND status = 'waiting'
 UNION ALL
-SELECT 'unassigned:' || id, 'unassigned', id, '', status_why FROM tasks WHERE alarmed AND status = 'todo'
+SELECT 'unassigned:' || id, 'unassigned', id, '', status_why
+FROM tasks /*sqlite: INDEXED BY tasks_alarmed */ WHERE alarmed AND status = 'todo'
 UNION ALL
 SELECT 'draft:' || id, 'draft', id, '', status_why
-FROM tasks WHERE status = 'todo' AND assign_at IS NULL AND blockers = 0 AND NOT alarmed
+FROM tasks /*sqlite: INDEXED BY tasks_held_back */
+WHERE status = 'todo' AND assign_at IS NULL AND blockers = 0 AND NOT alarmed
 UNION ALL
 SELECT 'due:' || id, 'due', id, COALESCE(agent, ''), 'its due date has passed'
-FROM tasks WHERE due_noticed AND status IN ('todo', 'in_progress')
+FROM tasks /*sqlite: INDEXED BY tasks_late */ WHERE due_noticed AND status IN ('todo', 'in_progress')
 UNION ALL
 SELECT 'unreachable:' || name, 'unreachable', NULL, name, 'no ping could be delivered to its address'
 FROM agents WHERE unreachable_since IS NOT NULL AND hidden_at IS NULL AND active
 UNION ALL
 SELECT 'told:' || a.id || ':' || s.step, 'told', e.task_id, s.target, 'a step of the policy turns to ' || s.target
 FROM escalations e
-JOIN assignments a ON a.task_id = e.task_id AND a.round = e.round
-JOIN escalation_steps s ON s.assignment_id = a.id
-WHERE e.ended_at IS NULL AND s.kind = 'notify' AND s.outcome = 'taken'
+CROSS JOIN assignments a -- in this order: of what is over there is much more
+CROSS JOIN escalation_steps s
+WHERE e.ended_at IS NULL AND e.taken <> 0 AND e.steps LIKE '%notify%' AND a.task_id = e.task_id AND a.round = e.round AND s.assignment_id = a.id
+    AND s.kind = 'notify' AND s.outcome = 'taken'
     AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.name_key = lower(s.target))
 UNION ALL
 SELECT CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable:' ELSE 'dead:' END || name,
     CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable' ELSE 'dead' END, NULL, name, COALESCE(dead_why, status_why)
-FROM agents WHERE status IN ('dead', 'dead_failed_revive') AND hidden_at IS NULL AND active
+FROM agents /*sqlite: INDEXED BY agents_dead */
+WHERE status IN ('dead', 'dead_failed_revive') AND hidden_at IS NULL AND active
 UNION ALL
 SELECT 'brake:' || id, 'brake', NULL, scope, 'many fell silent at once: nobody is declared dead' FROM brakes WHERE ended_at IS NULL
 UNION ALL

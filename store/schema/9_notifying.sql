@@ -52,4 +52,4 @@ CREATE INDEX tasks_alarmed ON tasks (id) WHERE alarmed AND status = 'todo';
 CREATE INDEX tasks_held_back ON tasks (id) WHERE status = 'todo' AND assign_at IS NULL AND blockers = 0;
 CREATE INDEX tasks_late ON tasks (id) WHERE due_noticed AND status IN ('todo', 'in_progress');
 CREATE INDEX agents_unreachable ON agents (id) WHERE unreachable_since IS NOT NULL;
-CREATE INDEX agents_dead ON agents (id) WHERE dead_at IS NOT NULL AND hidden_at IS NULL;
+CREATE INDEX agents_dead ON agents (id) WHERE status IN ('dead', 'dead_failed_revive') AND hidden_at IS NULL;
