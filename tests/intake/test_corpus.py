@@ -10,11 +10,16 @@ from msgspec import Struct, convert
 from domain.intake import reading, rules, words
 from services.intake import defaults
 
+HERE = Path(__file__).parent
+PAGE = HERE.parents[1] / "docs/intake.md"
+ENGLISH = {"terse", "trace", "mail", "markdown"}
+
 
 class Message(Struct, frozen=True):
     kind: str
-    part: str
     text: str
+    part: str = ""
+    style: str = ""
 
     @property
     def becomes_a_task(self) -> bool:
@@ -23,10 +28,18 @@ class Message(Struct, frozen=True):
         return read.rule is not None and read.rule.then == "create"
 
 
+def messages_of(name: str) -> list[Message]:
+    return convert(tomllib.loads((HERE / name).read_text("utf-8"))["message"], list[Message])
+
+
 @pytest.fixture(scope="module")
 def corpus() -> list[Message]:
-    text = (Path(__file__).parent / "corpus.toml").read_text("utf-8")
-    return convert(tomllib.loads(text)["message"], list[Message])
+    return messages_of("corpus.toml")
+
+
+@pytest.fixture(scope="module")
+def others() -> list[Message]:
+    return messages_of("others.toml")
 
 
 def figures(messages: list[Message]) -> tuple[float, float]:
@@ -48,10 +61,25 @@ def test_the_corpus_is_what_it_says(corpus: list[Message]) -> None:
 def test_work_becomes_a_task_and_nothing_else_does(corpus: list[Message], part: str) -> None:
     precision, recall = figures([message for message in corpus if message.part == part])
     said = f"| {part} | {precision:.3f} | {recall:.3f} |"
-    assert said in (Path(__file__).parents[2] / "docs/intake.md").read_text("utf-8")
+    assert said in PAGE.read_text("utf-8")
     assert precision >= 0.95
     assert recall >= 0.9
 
 
-def test_no_injection_becomes_a_task(corpus: list[Message]) -> None:
-    assert not [one.text for one in corpus if one.kind == "injection" and one.becomes_a_task]
+@pytest.mark.parametrize("english", [True, False])
+def test_other_languages_are_not_read_and_other_manners_are(others: list[Message], *, english: bool) -> None:
+    found = [one for one in others if (one.style in ENGLISH) is english]
+    made = [one for one in found if one.becomes_a_task]
+    work = [one for one in found if one.kind == "work"]
+    assert {one.kind for one in made} <= {"work"}
+    assert f"| {len(made)} of {len(work)} |" in PAGE.read_text("utf-8")
+    assert bool(made) is english
+
+
+def test_who_asks_for_news_asks_for_no_work(others: list[Message]) -> None:
+    assert not Message(kind="lookup", text="Can you please update me on the launch").becomes_a_task
+    assert not [one.text for one in others if one.kind != "work" and one.becomes_a_task]
+
+
+def test_no_injection_becomes_a_task(corpus: list[Message], others: list[Message]) -> None:
+    assert not [one.text for one in (*corpus, *others) if one.kind == "injection" and one.becomes_a_task]
