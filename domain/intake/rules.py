@@ -25,6 +25,7 @@ from contracts.limits import CAPABILITIES_MAX, NAME_PATTERN, PROJECT_CHARS_MAX
 from domain.intake.phrases import Phrases
 
 _TOP: Final = ("rule", "actions")
+DOTS_MAX: Final = 64  # the reader of TOML takes seconds for a key of ten thousand parts
 _SAID: Final = re.compile(r"Invalid enum value '([^']{1,40})'")
 _CHOICES: Final = [word for words in (Then, Start, Same) for word in get_args(words)]
 _LENGTH: Final = re.compile(r"(\d{1,6})(m|h|d)")
@@ -46,6 +47,8 @@ def read(text: str) -> Book:
     """Return the rules that a TOML text says; raises InvalidError, which names the place and the remedy."""
     if len(text.encode("utf-8", "replace")) > RULES_BYTES_MAX:
         raise InvalidError(f"more than {RULES_BYTES_MAX} bytes of rules", fields={"toml": "too long"})
+    if any(line.count(".") - 2 * line.count("..") > DOTS_MAX for line in text.split("\n")):
+        raise InvalidError(f"a line with more than {DOTS_MAX} dots", fields={"toml": "no rule needs so many"})
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

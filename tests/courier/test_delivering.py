@@ -244,9 +244,13 @@ async def test_a_new_address_counts_from_the_next_try(tmp_path: Path, ear: Recei
         await post.until_over()
         assert other.got[0].line == "POST /hooks/ping HTTP/1.1"
         await post.world.operator("agent.set", name="builder", endpoint_url="")
-        await post.task("and this", "builder")
+        await post.world.says("builder", "complete", 1)
+        task = await post.task("and this", "builder")
         await post.world.forward(minutes=6)
         assert len(other.got) == len(await post.deliveries()) == 1
+        # who has no address hears it on the bus all the same
+        lease = post.world.rows("SELECT id FROM assignments WHERE task_id = ?", task)[0][0]
+        assert len(post.world.pings("builder", lease)) == 2
 
 
 async def test_what_a_killed_courier_had_in_hand_is_sent_again(post: Post, ear: Receiver) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from contracts.deliveries import KEY_BYTES, key_of
+from contracts.deliveries import KEY_BYTES, key_bytes, key_of
 from domain.addresses import Reach
 from domain.deliveries import Patience
 from services.courier.breaker import FAILURES, OPEN_S, Breaker
@@ -188,6 +188,14 @@ async def test_a_key_is_an_agents_and_has_its_form(tmp_path: Path) -> None:
         assert (await post.world.operator("webhook.settle", name="builder")).previous_until is None
         again = await post.world.operator("webhook.rotate", name="builder", key=key)
         assert again.previous_until is None  # the same key is not two
+
+
+def test_a_key_is_read_whole_or_not_at_all() -> None:
+    drawn = secrets.token_bytes(KEY_BYTES)
+    key = key_of(drawn)
+    assert key_bytes(key) == drawn
+    for wrong in (key + "\n", key + "x", f"x{key}", key.removeprefix("whsec_"), f"{key},{key}"):
+        assert key_bytes(wrong) is None
 
 
 def test_who_failed_often_is_left_alone_for_longer_each_time() -> None:

@@ -34,6 +34,7 @@ RULE = '[[rule]]\nname = "a"\nthen = "create"\n'
         ("rule = 1", "rule", "written as [[rule]]"),
         ("rule = [1]", "rule", "written as [[rule]]"),
         (f"rule = [{','.join('{}' for _ in range(65))}]", "rule", "the limit is 64"),
+        (f"{'a.' * 65}a = 1", "toml", "no rule needs so many"),
         (RULE + f"any = {[f'w{n}' for n in range(513)]}", "rule", "513 phrases, the limit is 512"),
         ("# " + "x" * 50_000, "toml", "too long"),
         ("a = " + "[" * 5_000, "toml", "not readable as TOML"),
