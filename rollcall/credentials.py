@@ -56,6 +56,22 @@ def proof(settings: Settings, url: str, who: Who, name: str, *, creds: str = "")
     return Proof(inbox, login=Login(Keyring(settings.identity_dir), role=role, account=account, name=name))
 
 
+def bearer(path: Path) -> str:
+    """Return whose credentials a file holds; raises OSError, or ValueError if it holds none."""
+    from bus.identity.jwt import claims_of
+
+    lines = path.read_text("utf-8").splitlines()
+    at = next((number for number, line in enumerate(lines) if "BEGIN NATS USER JWT" in line), None)
+    if at is None or at + 1 >= len(lines):
+        raise ValueError("it holds no credentials: it has no line BEGIN NATS USER JWT")
+    return str(claims_of(lines[at + 1].strip()).get("name", ""))
+
+
+def seen_by_others(path: Path) -> bool:
+    """Whether anybody but its owner may read a file."""
+    return bool(path.stat().st_mode & 0o077)
+
+
 def inbox_of(who: Who, name: str) -> str:
     """Return where somebody hears replies; as `bus.identity.permissions` allows it."""
     if who == "agent":

@@ -7,7 +7,7 @@ import click
 
 from rollcall.cli.root import root
 
-_SHARED: Final = {"form", "speaker", "nats_url", "config_path", "timeout_s", "pairs"}
+_SHARED: Final = {"form", "speaker", "nats_url", "creds_path", "config_path", "timeout_s", "pairs"}
 _INTRODUCTION: Final = """\
 # The command line
 
@@ -22,8 +22,8 @@ An agent says who it is with `ROLLCALL_AGENT`, and every answer to it ends with 
 verb goes to the agent's socket, where there is one, and starts in some 50 ms: to `ROLLCALL_SOCKET`, which
 also says who speaks, else to `agents/<name>.sock` in the state folder, where `rollcall up` keeps one for
 each active agent. It goes over the bus itself where there is none, where a bus or credentials are named
-that are not those of the house on this machine, and with `--nats-url`, `--config` or `--timeout`. What is
-asked, printed and returned is the same.
+that are not those of the house on this machine, and with `--nats-url`, `--creds`, `--config` or `--timeout`.
+What is asked, printed and returned is the same.
 
 `rollcall join` begins a session: the one in `ROLLCALL_SESSION`, else a new one that is kept beside the
 socket. The verbs that follow speak in it, until `rollcall leave`; a newer `join` supersedes it. `rollcall

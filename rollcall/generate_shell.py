@@ -11,7 +11,7 @@ from contracts.operations import ALL, Operation
 from rollcall.cli.kinds import Span, Text, Time, Word, Words
 from rollcall.cli.verbs import command
 
-_LONG_WAY = {"nats_url", "config_path", "timeout_s"}
+_LONG_WAY = {"nats_url", "creds_path", "config_path", "timeout_s"}
 
 
 def table() -> str:

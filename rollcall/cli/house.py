@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from rollcall.cli.failures import CONFIG, FAILED, UNAVAILABLE, Failed
-from rollcall.cli.setting import loaded, place_options
+from rollcall.cli.setting import loaded, place_flags, place_options
 from rollcall.config import ConfigError, Loaded
 from rollcall.settings import Settings
 
@@ -58,7 +58,7 @@ def names() -> list[str]:
 
 
 def settings_options(function: F) -> F:
-    """Add `--set`, `--nats-url` and `--config`; the callback gets `settings`, made by `settings_from`."""
+    """Add `--set` and where the bus is; the callback gets `settings`, made by `settings_from`."""
     pair = click.Option(
         ["--set", "pairs"],
         type=Pair(),
@@ -75,8 +75,7 @@ def settings_options(function: F) -> F:
 def settings_from(values: dict[str, Any]) -> Loaded:
     """Take the options of `settings_options` out of `values` and return the settings."""
     flags = dict(values.pop("pairs"))
-    if url := values.pop("nats_url"):
-        flags["nats.url"] = url
+    flags |= place_flags(values.pop("nats_url"), values.pop("creds_path"))
     return loaded(values.pop("config_path"), flags)
 
 

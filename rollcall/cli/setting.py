@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from rollcall.cli.failures import CONFIG, Failed
 from rollcall.config import ConfigError, Loaded, load
+from rollcall.credentials import bearer, seen_by_others
 from rollcall.settings import Settings
 from rollcall.shell import places
 
 TIMEOUT_S: Final = 5.0
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -58,10 +60,38 @@ def place_options() -> list[click.Option]:
     """Return the options that say where the bus is."""
     return [
         click.Option(["--nats-url"], metavar="URL", help="Address of the bus."),
+        click.Option(["--creds", "creds_path"], type=_FILE, help="Your credentials for the bus."),
         click.Option(
             ["--config", "config_path"], type=click.Path(path_type=Path), help="Settings from this file."
         ),
     ]
+
+
+def place_flags(nats_url: str | None, creds_path: Path | None) -> dict[str, str]:
+    """Return what the options of `place_options` set."""
+    given = {"nats.url": nats_url, "nats.creds": creds_path}
+    return {key: str(value) for key, value in given.items() if value is not None}
+
+
+def asking(config: Path | None, flags: dict[str, str]) -> Settings:
+    """Return the settings of somebody who asks: where nobody is named, the credentials say who it is.
+
+    A file of credentials that others may read is warned of; one that holds none ends the command.
+    """
+    found = loaded(config, flags)
+    settings = found.settings
+    if settings.nats.creds is None:
+        return settings
+    path = settings.nats.creds.expanduser()
+    try:
+        name = bearer(path)
+        if seen_by_others(path):
+            click.echo(f"warning: others may read {path}, and be you with it: chmod 600 {path}", err=True)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise Failed(f"credentials in {path}: {reason}", CONFIG) from error
+    named = {key: name for key in ("operator", "agent") if name and key not in found.origins}
+    return structs.replace(settings, **named)
 
 
 def caller_options(command: click.Command, scope: Literal["agent", "operator"]) -> click.Command:
@@ -71,7 +101,7 @@ def caller_options(command: click.Command, scope: Literal["agent", "operator"]) 
     command.params += [
         form_option(),
         click.Option([f"--{scope}", "speaker"], metavar="NAME", help=f"{whose}; else ROLLCALL_{word}."),
-        *place_options(),
+        *(option for option in place_options() if not _has(command, option)),
         click.Option(
             ["--timeout", "timeout_s"],
             type=click.FloatRange(0.01, 600),
@@ -88,12 +118,11 @@ def caller_options(command: click.Command, scope: Literal["agent", "operator"]) 
         nats_url: str | None,
         config_path: Path | None,
         timeout_s: float,
+        creds_path: Path | None = None,
         **values: Any,
     ) -> Any:
-        flags = {"nats.url": nats_url, scope: speaker}
-        settings = loaded(
-            config_path, {key: text for key, text in flags.items() if text is not None}
-        ).settings
+        flags = place_flags(nats_url, creds_path) | ({} if speaker is None else {scope: speaker})
+        settings = asking(config_path, flags)
         name = settings.agent if scope == "agent" else settings.operator
         if not name:
             raise Failed("whose answer is this? set ROLLCALL_AGENT, or add --agent NAME", CONFIG)
@@ -102,3 +131,8 @@ def caller_options(command: click.Command, scope: Literal["agent", "operator"]) 
 
     command.callback = callback
     return command
+
+
+def _has(command: click.Command, option: click.Option) -> bool:
+    """Whether a command has such an option already: where it writes credentials, `--creds` says where to."""
+    return any(set(option.opts) & set(known.opts) for known in command.params)

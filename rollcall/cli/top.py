@@ -15,7 +15,7 @@ import msgspec
 from rollcall.cli.failures import Failed
 from rollcall.cli.fleet import Fleet
 from rollcall.cli.frame import frame
-from rollcall.cli.setting import form_option, loaded, place_options
+from rollcall.cli.setting import asking, form_option, place_flags, place_options
 from rollcall.cli.text import colorful, room
 from rollcall.settings import Settings
 
@@ -31,12 +31,12 @@ _LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 
 @click.command()
 @click.option("--once", is_flag=True, help="Show it once, and end: also where there is no terminal.")
-def top(*, once: bool, form: str, nats_url: str | None, config_path: Any) -> None:
+def top(*, once: bool, form: str, nats_url: str | None, creds_path: Any, config_path: Any) -> None:
     """Show the fleet live: who is how, since when and why, and how old each fact is.
 
     Ctrl-C ends it. `-o json` shows it once, `-o jsonl` a line whenever it changes.
     """
-    settings = loaded(config_path, {"nats.url": nats_url} if nats_url else {}).settings
+    settings = asking(config_path, place_flags(nats_url, creds_path))
     from rollcall.cli import wire
 
     once = once or form == "json" or (form == "table" and not sys.stdout.isatty())

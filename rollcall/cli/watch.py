@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from contracts.limits import INT_MAX, NAME_PATTERN
 from rollcall.cli.failures import USAGE, Failed
-from rollcall.cli.setting import form_option, loaded, place_options
+from rollcall.cli.setting import asking, form_option, place_flags, place_options
 from rollcall.cli.text import clean, colorful, span_text
 from rollcall.cli.tree import is_object, object_of
 from rollcall.settings import Settings
@@ -197,12 +197,13 @@ def watch(  # noqa: PLR0913 - one parameter for each option
     count: int | None,
     form: str,
     nats_url: str | None,
+    creds_path: Any,
     config_path: Any,
 ) -> None:
     """Show what passes on the bus, as it passes."""
     if agent is not None and not re.fullmatch(NAME_PATTERN, agent):
         raise Failed(f"--agent {agent[:80]!r} is not a name", USAGE)
-    settings = loaded(config_path, {"nats.url": nats_url} if nats_url else {}).settings
+    settings = asking(config_path, place_flags(nats_url, creds_path))
     subjects = [checked_filter(text) for text in wanted] or [">"]
     filters = Filters(kinds=kinds, agent=agent, task=task, quiet=not everything and not wanted)
     from rollcall.cli import wire

@@ -149,8 +149,12 @@ async def line(
 
 def _unreachable(found: Line, url: str, error: Exception) -> Failed:
     if denied := found.forbidden():
+        creds = found.settings.nats.creds
+        shown = f"with the credentials in {creds}" if creds else "without credentials: --creds FILE"
         return Failed(
-            f"{masked(url)} does not let us in: {denied}", FORBIDDEN, hint="rollcall config show --origin"
+            f"{masked(url)} does not let us in {shown} ({denied})",
+            FORBIDDEN,
+            hint="rollcall credential ls, where the keys are: revoked or expired ones are not there",
         )
     why = found.complaints[-1] if found.complaints else str(error) or type(error).__name__
     return Failed(

@@ -105,6 +105,14 @@ def fresh() -> dict[str, str]:
 
 async def rollcall(site: Site, *arguments: str) -> str:
     """Run the command line on the machine of the keys."""
+    code, complained, said = await ask(site, *arguments)
+    assert code == 0, complained
+    assert "SU" not in said
+    return said
+
+
+async def ask(site: Site, *arguments: str) -> tuple[int, str, str]:
+    """Run the command line; return its code, what it complained of, and what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", *arguments),
         env=environment(site.folder, {}),
@@ -112,9 +120,7 @@ async def rollcall(site: Site, *arguments: str) -> str:
         stderr=asyncio.subprocess.PIPE,
     )
     said, complained = await process.communicate()
-    assert process.returncode == 0, complained.decode()
-    assert "SU" not in said.decode()
-    return said.decode()
+    return process.returncode or 0, complained.decode(), said.decode()
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from bus.identity import jwt
 from bus.identity.keyring import Keyring, KeyringError
 from bus.identity.keys import Key
 from rollcall.client import Agent, NotAllowed
-from tests.security.site import ROOT, Caller, Site, fresh, rollcall, secured
+from tests.security.site import ROOT, Caller, Site, ask, fresh, rollcall, secured
 from tests.support.nats import until
 
 
@@ -192,6 +192,31 @@ async def test_who_gets_credentials_is_checked(site: Site) -> None:
     assert (pages, place) == ([["A1"], ["m1"], []], None)
     gone = await olga.ask(f"{ROOT}.cmd.monitor.credential-revoke.olga", {"name": "nobody", **fresh()})
     assert gone["code"] == "not_found"
+
+
+async def test_somebody_asks_from_another_machine(site: Site, tmp_path: Path) -> None:
+    """With a file and an address: who it is stands in the file."""
+    file, far = tmp_path / "far.creds", Site(tmp_path / "elsewhere")
+    far.folder.mkdir()
+    await rollcall(site, "credential", "create", "zoe", "--holder", "read-only", "--creds", str(file))
+    there = ("--nats-url", site.url, "--creds", str(file))
+    assert (await ask(far, "agent", "ls", *there))[:2] == (0, "")
+    code, complaint, _ = await ask(far, "agent", "pause", "ruto", "--reason", "x", *there)
+    assert (code, "does not allow zoe to do that" in complaint) == (4, True)
+    file.chmod(0o644)
+    assert f"others may read {file}" in (await ask(far, "agent", "ls", *there))[1]
+    code, complaint, _ = await ask(far, "agent", "ls", "--nats-url", site.url)
+    assert (code, "without credentials: --creds FILE" in complaint) == (4, True)
+    await rollcall(site, "credential", "revoke", "zoe", "--holder", "read-only")
+
+    async def refused() -> bool:
+        code, complaint, _ = await ask(far, "agent", "ls", *there)
+        return (code, f"does not let us in with the credentials in {file}" in complaint) == (4, True)
+
+    await until(refused)
+    for wrong in (tmp_path / "none.creds", site.folder / "nats.url"):
+        code, complaint, _ = await ask(far, "agent", "ls", "--nats-url", site.url, "--creds", str(wrong))
+        assert (code, f"credentials in {wrong}: " in complaint) == (78, True)
 
 
 async def test_nobody_who_operates_has_the_name_of_an_agent(site: Site) -> None:

@@ -183,6 +183,7 @@ TO_THE_LONG_WAY: dict[str, list[str]] = {
     "a flag with a value": ["fail", "5", "--final=yes"],
     "a short option with a sign": ["ack", "5", "-o=json"],
     "another form": ["ack", "5", "-o", "yaml"],
+    "other credentials": ["ack", "5", "--creds", "ann.creds"],
     "another bus": ["ack", "5", "--nats-url", "nats://127.0.0.1:1"],
     "another agent": ["ack", "5", "--agent", "bob"],
     "no name": ["ack", "5", "--agent", "../ann"],
