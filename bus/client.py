@@ -28,6 +28,7 @@ from nats.aio.subscription import Subscription
 from nats.protocol.command import pub_cmd
 
 from bus.api import BusError, BusTimeout, BusUnavailable, NoResponders, Unsendable
+from bus.strict import StrictClient
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ class Access(msgspec.Struct, frozen=True):
     tls: ssl.SSLContext | None = None
 
 
-class SafeClient(Client):
+class SafeClient(StrictClient):
     """nats-py without the ways in which it falls silent."""
 
     def __init__(self) -> None:
@@ -309,8 +310,8 @@ async def connect(
     with anyio.move_on_after(timeout_s) as scope:
 
         def give_up(error: Exception) -> None:
-            if "authorization" in str(error).lower():
-                scope.cancel()  # the same credentials will not get better
+            if isinstance(error, ssl.SSLError) or "authorization" in str(error).lower():
+                scope.cancel()  # the same credentials and certificates will not get better
 
         client.on_error.append(give_up)
         await client.connect(

@@ -38,6 +38,7 @@ ORPHAN_S: Final = 5.0  # how long a server may take to follow its killed parent
 POLL_S: Final = 0.002
 LOG_BYTES_MAX: Final = 10 << 20
 PARENT_DEATH: Final = 1  # PR_SET_PDEATHSIG
+TRUSTED: Final = "nats.crt"  # the certificate of a server that speaks TLS, for this machine
 STORE_MAX: Final = "64GB"  # what streams may reserve, not what they take
 
 
@@ -84,16 +85,47 @@ class Token(Open):
         return [f"authorization {{ token: {quoted(self.token)} }}"]
 
 
+class Listening(msgspec.Struct, frozen=True):
+    """Where a server is reached, and with which certificate it shows who it is."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: that of last time, or one that is free
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def near(self) -> str:
+        """Where this machine reaches it."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - it is read, not bound
+        host = everywhere.get(self.host, self.host)
+        return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") else host
+
+    def config(self, port: int) -> list[str]:
+        """Return lines for the configuration of the server."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        lines = [f"listen: {quoted(f'{host}:{port}')}"]
+        if self.certificate is not None and self.key is not None:
+            files = (quoted(path.absolute()) for path in (self.certificate, self.key))
+            lines.append('tls {{ cert_file: {}, key_file: {}, min_version: "1.2" }}'.format(*files))
+        return lines
+
+
 class EmbeddedServer:
     """One nats-server over one state folder; `start` may be called again after an unexpected exit."""
 
     def __init__(
-        self, folder: Path, *, durability: Durability = "full", security: Security | None = None
+        self,
+        folder: Path,
+        *,
+        durability: Durability = "full",
+        security: Security | None = None,
+        listening: Listening = Listening(),  # noqa: B008 - it is frozen
     ) -> None:
         """Keep its state in `folder`; it lets everybody in unless `security` says whom."""
         self.folder = folder
         self.durability: Durability = durability
         self.security = security or Open()
+        self.listening = listening
         self._process: asyncio.subprocess.Process | None = None
         self._lock: int | None = None
         self._port = 0
@@ -108,7 +140,7 @@ class EmbeddedServer:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"127.0.0.1:{self._port}"
+        return f"{self.listening.near}:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -140,7 +172,8 @@ class EmbeddedServer:
     async def stop(self) -> None:
         """End it: politely first, by force after 10 s; then take back the URL and the lock."""
         with anyio.CancelScope(shield=True):
-            self._file("nats.url").unlink(missing_ok=True)
+            for name in ("nats.url", TRUSTED):
+                self._file(name).unlink(missing_ok=True)
             if self._process is not None:
                 await end(self._process)
                 self._process = None
@@ -154,8 +187,10 @@ class EmbeddedServer:
         for left in self.folder.glob("*.ports"):
             left.unlink(missing_ok=True)
         rotate(self._file("nats.log"))
-        remembered = self._remembered_port()
+        remembered = self.listening.port or self._remembered_port()
         keep_streams(self._file("jetstream") / "jetstream", self.security.account)
+        if (shown := self.listening.certificate) is not None:
+            private(self._file(TRUSTED), shown.read_text("ascii"))  # what is at home here trusts just this
         private(self._file("nats.conf"), self._config(remembered or -1))
         with self._file("nats.log").open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -191,16 +226,16 @@ class EmbeddedServer:
         """Return the port of last time, if it is free: clients that reconnect look there."""
         try:
             port = int(self._file("nats.port").read_text("utf-8"))
-            with socket.socket() as probe:
+            with socket.socket(socket.AF_INET6 if ":" in self.listening.host else socket.AF_INET) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
+                probe.bind((self.listening.host, port))
         except (OSError, ValueError, OverflowError):
             return None
         return port
 
     def _config(self, port: int) -> str:
         lines = [
-            f'listen: "127.0.0.1:{port}"',
+            *self.listening.config(port),
             "server_name: rollcall",
             f"ports_file_dir: {quoted(self.folder)}",
             f"jetstream {{ store_dir: {quoted(self._file('jetstream'))}, max_file_store: {STORE_MAX}"

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 
 from rollcall.address import own_bus
+from rollcall.config import ConfigError
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from bus.client import Access, Login
     from rollcall.settings import Settings
 
@@ -27,33 +30,60 @@ class Proof(Struct, frozen=True):
     inbox: str
     file: str | None = None
     login: Login | None = None
+    tls: SSLContext | None = None
 
-    def access(self) -> Access | None:
+    @property
+    def known(self) -> bool:
+        """Whether there is something to show."""
+        return self.file is not None or self.login is not None
+
+    def access(self) -> Access:
         """Return it as `bus.client` takes it."""
         from bus.client import Access
 
-        return (
-            None
-            if self.file is None and self.login is None
-            else Access(self.login, credentials_file=self.file)
-        )
+        return Access(self.login, credentials_file=self.file, tls=self.tls)
 
 
 def proof(settings: Settings, url: str, who: Who, name: str, *, creds: str = "") -> Proof:
     """Return what `name` shows to the bus at `url`; for a service, `name` is the service, or `house`."""
-    inbox = inbox_of(who, name)
+    inbox, tls = inbox_of(who, name), context(settings, url)
     file = creds or (str(settings.nats.creds) if settings.nats.creds else "")
     if not file and who in {"agent", "machine"} and (own := creds_file(settings, who, name)).exists():
         file = str(own)
     if file:
-        return Proof(inbox, file=str(Path(file).expanduser()))
+        return Proof(inbox, file=str(Path(file).expanduser()), tls=tls)
     if not own_bus(settings, url) or not (settings.identity_dir / "accounts.json").exists():
-        return Proof(inbox)
+        return Proof(inbox, tls=tls)
     from bus.identity.keyring import Keyring, Login
 
     account = "agents" if who in {"agent", "machine"} else "core"
     role = name if who == "service" else who
-    return Proof(inbox, login=Login(Keyring(settings.identity_dir), role=role, account=account, name=name))
+    login = Login(Keyring(settings.identity_dir), role=role, account=account, name=name)
+    return Proof(inbox, login=login, tls=tls)
+
+
+def context(settings: Settings, url: str) -> SSLContext | None:
+    """Return how the bus at `url` has to prove who it is; None: in no way, or by what a TLS address implies.
+
+    The bus of this state folder is known by its very certificate, whatever its name. Raises ConfigError.
+    """
+    said, own = settings.nats.tls, settings.state_dir / "nats.crt"
+    pinned = own_bus(settings, url) and own.exists()
+    if not pinned and said.ca is None and said.certificate is None:
+        return None
+    import ssl
+
+    try:
+        found = ssl.create_default_context(cafile=own if pinned else said.ca)
+        if pinned:
+            found.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            found.check_hostname = False
+        elif said.certificate is not None:
+            found.load_cert_chain(said.certificate, said.key)
+    except OSError as error:
+        files = ", ".join(str(path) for path in (said.ca, said.certificate, said.key) if path)
+        raise ConfigError(f"nats.tls: {files}: {error.strerror or error}") from error
+    return found
 
 
 def bearer(path: Path) -> str:

@@ -1,6 +1,7 @@
 """docs/configuration.md, from the tree of settings."""
 
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 from rollcall.settings import Settings
 from rollcall.settings_inherited import MINUTES, UNUSED, variable
@@ -65,7 +66,8 @@ def page() -> str:
 def _heading(section: str) -> str:
     if not section:
         return "Everything"
-    summary = (type(getattr(Settings(), section)).__doc__ or "").strip().rstrip(".")
+    found: Any = attrgetter(section)(Settings())
+    summary = (type(found).__doc__ or "").strip().rstrip(".")
     return f"`[{section}]` {summary[:1].lower()}{summary[1:]}"
 
 

@@ -36,6 +36,24 @@ def _plain(name: str) -> str:
     return name.removesuffix("_us")
 
 
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """Whom to trust on the bus."""
+
+    ca: Annotated[
+        Path | None,
+        Meta(description="File with the authorities that may vouch for the bus. Unset: those of the system."),
+    ] = None
+    certificate: Annotated[
+        Path | None, Meta(description="File with our certificate, where the bus asks for one.")
+    ] = None
+    key: Annotated[Path | None, Meta(description="File with the key of that certificate.")] = None
+
+
 class Nats(Struct, frozen=True, kw_only=True):
     """How to reach the bus."""
 
@@ -47,6 +65,18 @@ class Nats(Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="`rollcall up` lets in everybody who reaches its bus. For what is thrown away."),
     ] = False
+    host: Annotated[
+        Host,
+        Meta(
+            description="Where the bus of `rollcall up` listens. Beyond this machine only with a certificate."
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Its port; 0 takes one that is free, the same each time.")
+    ] = 0
+    certificate: Annotated[Path | None, Meta(description="File with the TLS certificate of that bus.")] = None
+    key: Annotated[Path | None, Meta(description="File with the key of that certificate.")] = None
+    tls: Tls = Tls()
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -242,7 +272,7 @@ class Http(Struct, frozen=True, kw_only=True):
     @property
     def local(self) -> bool:
         """Whether only this machine can reach it."""
-        return self.host in {"127.0.0.1", "::1", "localhost"}
+        return is_local(self.host)
 
 
 class Webhooks(Struct, frozen=True, kw_only=True, rename=_plain):

@@ -14,12 +14,12 @@ import structlog
 
 from bus import embedded
 from bus.api import BusError
-from bus.embedded import EmbeddedServer
+from bus.embedded import EmbeddedServer, Listening
 from rollcall.door.fleet import fleet_doors
 from rollcall.run import until_stopped
 from rollcall.settings import Settings
 from rollcall.settings_values import SERVICES
-from rollcall.wiring import check_http, runtime, security
+from rollcall.wiring import check_bus, check_http, runtime, security
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,7 @@ def up(settings: Settings) -> int:
 
     Raises ConfigError where the gateway may not listen.
     """
+    check_bus(settings)
     check_http(settings)
     if settings.nats.open:
         sys.stderr.write(f"{OPEN}\n")
@@ -66,7 +67,13 @@ async def _bus(settings: Settings, stop: anyio.Event) -> AsyncGenerator[str]:
     if settings.nats.url:
         yield settings.nats.url
         return
-    server = EmbeddedServer(settings.state_dir, durability=settings.durability, security=security(settings))
+    nats = settings.nats
+    server = EmbeddedServer(
+        settings.state_dir,
+        durability=settings.durability,
+        security=security(settings),
+        listening=Listening(nats.host, nats.port, nats.certificate, nats.key),
+    )
     await server.start()
     try:
         async with anyio.create_task_group() as group:

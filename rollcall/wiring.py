@@ -26,8 +26,8 @@ from domain.timers import Timers
 from rollcall.address import bus_url
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
-from rollcall.credentials import HOUSE, proof
-from rollcall.settings import Settings
+from rollcall.credentials import HOUSE, context, proof
+from rollcall.settings import Settings, is_local
 from rollcall.settings_checks import reach
 from rollcall.settings_values import SERVICES
 from rollcall.watching import chores
@@ -176,6 +176,25 @@ def check_http(settings: Settings) -> None:
         )
 
 
+def check_bus(settings: Settings) -> None:
+    """Refuse a bus of our own that other machines reach without TLS or unasked; raises ConfigError."""
+    nats = settings.nats
+    for section, own in (("nats", nats), ("nats.tls", nats.tls)):
+        if (own.certificate is None) != (own.key is None):
+            raise ConfigError(f"{section}.certificate and {section}.key: both are needed, or none")
+        if wrong := next((path for path in (own.certificate, own.key) if path and not path.is_file()), None):
+            raise ConfigError(f"{section}.certificate and {section}.key: there is no file {wrong}")
+    if settings.nats.url or is_local(nats.host):
+        return
+    if nats.certificate is None:
+        raise ConfigError(
+            f"nats.host = {nats.host!r}: other machines are listened to with a certificate only: "
+            "set nats.certificate and nats.key, or leave 127.0.0.1 and use a tunnel"
+        )
+    if nats.open:
+        raise ConfigError(f"nats.host = {nats.host!r}: a bus that lets in everybody stays on this machine")
+
+
 def security(settings: Settings) -> Security:
     """Return whom the embedded server lets in."""
     return Open() if settings.nats.open else secured(settings)
@@ -185,7 +204,7 @@ def authority(settings: Settings) -> Authority | None:
     """Return who signs credentials with the keys of this state folder; nobody does for an open server."""
     if settings.nats.open:
         return None
-    return Authority(lambda: secured(settings), lambda: bus_url(settings))
+    return Authority(lambda: secured(settings), lambda: bus_url(settings), lambda url: context(settings, url))
 
 
 def secured(settings: Settings) -> Secured:

@@ -16,6 +16,8 @@ from bus.identity.permissions import SYSTEM, inbox
 from bus.identity.server import PUSH, Secured
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from bus.identity.jwt import Claims
     from bus.identity.keyring import Keyring
     from contracts.credentials import CredentialRow
@@ -29,10 +31,16 @@ ANNOUNCED_S: Final = 60  # how long a new key may take from when the server know
 class Authority:
     """The one who has the keys."""
 
-    def __init__(self, secured: Callable[[], Secured], address: Callable[[], str | None]) -> None:
-        """Sign with the keys of `secured`, once it is needed; the server is at `address`."""
+    def __init__(
+        self,
+        secured: Callable[[], Secured],
+        address: Callable[[], str | None],
+        tls: Callable[[str], SSLContext | None],
+    ) -> None:
+        """Sign with the keys of `secured`, once it is needed; the server is at `address`, behind `tls`."""
         self._make = secured
         self._address = address
+        self._tls = tls
 
     @cached_property
     def _secured(self) -> Secured:
@@ -99,7 +107,7 @@ class Authority:
         client = await connect(
             url,
             name="rollcall/accounts",
-            access=Access(login),
+            access=Access(login, tls=self._tls(url)),
             inbox_prefix=inbox(SYSTEM, ""),
             timeout_s=TELL_S,
         )

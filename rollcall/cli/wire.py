@@ -15,11 +15,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bus import trace
+from bus.strict import StrictClient
 from contracts import codec, subjects
 from contracts.errors import NobodyAnswersError, Problem, UnavailableError
 from contracts.operations import Operation
 from rollcall.address import bus_url
-from rollcall.cli.failures import FORBIDDEN, UNAVAILABLE, Failed
+from rollcall.cli.failures import CONFIG, FORBIDDEN, UNAVAILABLE, Failed
+from rollcall.config import ConfigError
 from rollcall.credentials import Who, proof
 from rollcall.settings import Settings
 from rollcall.settings_keys import masked
@@ -116,8 +118,11 @@ async def line(
 ) -> AsyncGenerator[Line]:
     """Connect as `who`; `lasting` connections come back by themselves."""
     url = _url(settings)
-    found = Line(Client(), settings)
-    shown = proof(settings, url, kind, subjects.name(who))
+    found = Line(StrictClient(), settings)
+    try:
+        shown = proof(settings, url, kind, subjects.name(who))
+    except ConfigError as error:
+        raise Failed(str(error), CONFIG) from error
     try:
         async with asyncio.timeout(CONNECT_S):
             await found.client.connect(
@@ -134,6 +139,7 @@ async def line(
                 user_credentials=shown.file,
                 user_jwt_cb=shown.login.token if shown.login else None,
                 signature_cb=shown.login.sign if shown.login else None,
+                tls=shown.tls,
             )
     except (ne.Error, OSError, TimeoutError, ValueError) as error:
         with suppress(ne.Error, OSError):

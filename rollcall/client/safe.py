@@ -8,12 +8,15 @@ This is the one copy: tests/client/test_safe.py runs the same tests on both.
 # pyright: reportUnknownParameterType=false, reportUnknownArgumentType=false
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import nats.errors as ne
 from nats.aio.client import Client
 
+CLOSED_S: Final = 1.0
 # The server stays connected after these; all its other complaints end the connection.
 HARMLESS: Final = ("permissions violation", "maximum subscriptions exceeded", "invalid subject")
 
@@ -37,6 +40,17 @@ class SafeClient(Client):
         await self._send_command(b"PING\r\n")
         await self._flush_pending()
 
+    async def _process_info(
+        self,
+        info: dict[str, Any],
+        initial_connection: bool = False,  # noqa: FBT001, FBT002 - nats-py's signature
+    ) -> None:
+        """Refuse a server that offers no TLS: whoever stands between may have left the offer out."""
+        await super()._process_info(info, initial_connection)
+        clear = self._current_server is not None and self._current_server.uri.scheme in {"nats", "tls"}
+        if clear and self.options.get("tls") and not info.get("tls_required"):
+            raise ne.Error("it does not speak TLS, and it must")
+
     async def _process_pong(self) -> None:
         """Pass over the PONG of a flush() or rtt() that was cancelled; it would end the read loop."""
         if self._pongs and self._pongs[0].done():
@@ -57,7 +71,13 @@ class SafeClient(Client):
             await asyncio.wait({flushed, flusher}, return_when=asyncio.FIRST_COMPLETED)
 
     async def _process_connect_init(self) -> None:
-        """Close what the server has refused, which nats-py leaves open when it tries the next one."""
+        """Close what the server has refused, which nats-py leaves open when it tries the next one.
+
+        The end of a connection is waited for a while only: one cut in its TLS handshake never tells of it.
+        """
+        transport: Any = self._transport
+        if not isinstance(transport.wait_closed, partial):
+            transport.wait_closed = partial(_closed, transport.wait_closed)
         try:
             await super()._process_connect_init()
         except BaseException:
@@ -87,3 +107,8 @@ class SafeClient(Client):
         ours = task is self._reading_task and task is not None and not task.cancelling()
         if ours and self._status == Client.CONNECTED:
             await self._process_op_err(ne.UnexpectedEOF())
+
+
+async def _closed(wait: Callable[[], Awaitable[None]]) -> None:
+    with suppress(TimeoutError, asyncio.TimeoutError):
+        await asyncio.wait_for(wait(), CLOSED_S)

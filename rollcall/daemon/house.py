@@ -186,7 +186,7 @@ class House:
         """Return whether an agent can prove on its own who it is; a secured bus asks for that."""
         url = bus_url(self._settings)
         shown = proof(self._agents, url or "", "agent", spec.name, creds=spec.creds)
-        return shown.access() is not None
+        return shown.known
 
     async def _open_own(self, hall: Hall, spec: AgentSpec) -> None:
         bus = await connected(self._agents, "agent", spec.name, spec.creds)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -111,11 +111,13 @@ async def rollcall(site: Site, *arguments: str) -> str:
     return said
 
 
-async def ask(site: Site, *arguments: str) -> tuple[int, str, str]:
+async def ask(
+    site: Site, *arguments: str, settings: Mapping[str, object] | None = None
+) -> tuple[int, str, str]:
     """Run the command line; return its code, what it complained of, and what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", *arguments),
-        env=environment(site.folder, {}),
+        env=environment(site.folder, settings or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -14,8 +14,8 @@ _CONSTRAINTS = bytes.fromhex("0603551d13")
 
 def _of(tag: int, *parts: bytes) -> bytes:
     body = b"".join(parts)
-    length = bytes([len(body)]) if len(body) < 128 else b"\x82" + len(body).to_bytes(2, "big")
-    return bytes([tag]) + length + body
+    size = len(body).to_bytes(2 if len(body) > 255 else 1, "big")
+    return bytes([tag]) + (size if len(body) < 128 else bytes([0x80 + len(size)]) + size) + body
 
 
 def _extension(kind: bytes, value: bytes) -> bytes:
