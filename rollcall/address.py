@@ -1,5 +1,7 @@
 """Where the bus is: as configured, else as `rollcall up` left it in the state folder."""
 
+from pathlib import Path
+
 from rollcall.settings import Settings
 
 
@@ -13,8 +15,22 @@ def own_bus(settings: Settings, url: str) -> bool:
     return url == _left(settings)
 
 
+def our_keys(settings: Settings, url: str) -> bool:
+    """Return whether the bus at `url` lets in whom the keys of this state folder vouch for."""
+    return own_bus(settings, url) or url == _read(server_file(settings))
+
+
+def server_file(settings: Settings) -> Path:
+    """Return where the address of a nats-server elsewhere stands that was told of our keys."""
+    return settings.identity_dir / "server.url"
+
+
 def _left(settings: Settings) -> str | None:
+    return _read(settings.url_file)
+
+
+def _read(file: Path) -> str | None:
     try:
-        return settings.url_file.read_text("utf-8").strip() or None
+        return file.read_text("utf-8").strip() or None
     except OSError:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from rollcall.address import own_bus
+from rollcall.address import our_keys, own_bus
 from rollcall.config import ConfigError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def proof(settings: Settings, url: str, who: Who, name: str, *, creds: str = "")
         file = str(own)
     if file:
         return Proof(inbox, file=str(Path(file).expanduser()), tls=tls)
-    if not own_bus(settings, url) or not (settings.identity_dir / "accounts.json").exists():
+    if not our_keys(settings, url) or not (settings.identity_dir / "accounts.json").exists():
         return Proof(inbox, tls=tls)
     from bus.identity.keyring import Keyring, Login
 

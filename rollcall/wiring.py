@@ -23,7 +23,7 @@ from contracts.intake import IntakeLimits
 from contracts.work import Stamp
 from domain.deliveries import Patience
 from domain.timers import Timers
-from rollcall.address import bus_url
+from rollcall.address import bus_url, our_keys, own_bus
 from rollcall.clock import SystemClock
 from rollcall.config import ConfigError
 from rollcall.credentials import HOUSE, context, proof
@@ -201,8 +201,9 @@ def security(settings: Settings) -> Security:
 
 
 def authority(settings: Settings) -> Authority | None:
-    """Return who signs credentials with the keys of this state folder; nobody does for an open server."""
-    if settings.nats.open:
+    """Return who signs credentials with the keys of this state folder, where the bus knows them."""
+    url = settings.nats.url
+    if settings.nats.open or (url and not our_keys(settings, url)):
         return None
     return Authority(lambda: secured(settings), lambda: bus_url(settings), lambda url: context(settings, url))
 
@@ -210,7 +211,8 @@ def authority(settings: Settings) -> Authority | None:
 def secured(settings: Settings) -> Secured:
     """Return the keys of this state folder, and what each role may do."""
     roles = grants(services(SERVICES, settings), settings.root)
-    return Secured(Keyring(settings.identity_dir), roles, root=settings.root)
+    elsewhere = bool(settings.nats.url) and not own_bus(settings, settings.nats.url)
+    return Secured(Keyring(settings.identity_dir), roles, root=settings.root, elsewhere=elsewhere)
 
 
 @asynccontextmanager

@@ -113,11 +113,12 @@ class Authority:
         )
         try:
             at_s = self._keyring.next_issue()
-            for claims in news.values():
+            for name, claims in news.items():
                 token = self._secured.signed(claims, at_s)
                 with own_errors():
                     reply = await client.request(PUSH, token.encode(), timeout=TELL_S)
                 _check(reply.data)
+                self._secured.taken(name, token)
         finally:
             await client.close()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from bus.identity import jwt
 from bus.identity.permissions import CROSSING, Crossing
+from bus.private import private, private_folder
 
 if TYPE_CHECKING:
     from bus.identity.keyring import Keyring
@@ -21,24 +24,38 @@ _TITLES: Final = {"core": "CORE", "agents": "AGENTS", "system": "SYS"}
 class Secured:
     """A server that lets in whom the keyring vouches for, and nobody else."""
 
-    def __init__(self, keyring: Keyring, grants: Mapping[str, Grant], *, root: str) -> None:
-        """Use the keys of `keyring`, which are drawn when the configuration is first needed."""
+    def __init__(
+        self, keyring: Keyring, grants: Mapping[str, Grant], *, root: str, elsewhere: bool = False
+    ) -> None:
+        """Use the keys of `keyring`, which are drawn when the configuration is first needed.
+
+        What a server keeps that runs `elsewhere` cannot be read: what it took stands beside the keys.
+        """
         self.keyring = keyring
         self._grants = grants
         self._root = root
+        self._elsewhere = elsewhere
 
     def config(self) -> list[str]:
         """Return lines for the configuration of the server; nothing in them is secret."""
         with self.keyring.turn.taken_at_once():
-            return self._config()
+            return self._config(str(self.keyring.folder / "accounts"))
 
-    def _config(self) -> list[str]:
+    def config_elsewhere(self, folder: str) -> list[str]:
+        """Return the same for a server of somebody else's, which keeps accounts in that folder of its own."""
+        with self.keyring.turn.taken_at_once():
+            lines = self._config(folder)
+            for name, claims in self.claims(int(time.time())).items():
+                self.taken(name, self.signed(claims, 0))
+            return lines
+
+    def _config(self, accounts: str) -> list[str]:
         self.keyring.ensure(self._grants)
         operator = self.keyring.operator()
         at_s = self.keyring.next_issue()
         system = self.keyring.account("system")
         vouched = jwt.signed(jwt.operator("rollcall", operator.public, system=system), operator, at_s=at_s)
-        folder = msgspec.json.encode(str(self.keyring.folder / "accounts")).decode()
+        folder = msgspec.json.encode(accounts).decode()
         return [
             f"operator: {vouched}",
             f"system_account: {system}",
@@ -68,11 +85,20 @@ class Secured:
         """Return what accounts allow by now, of those of which the server keeps something else."""
         return {name: claims for name, claims in self.claims(at_s).items() if claims != self._told(name)}
 
+    def taken(self, name: str, token: str) -> None:
+        """Note what a server elsewhere keeps of an account from now on."""
+        if self._elsewhere:
+            private_folder(self._file(name).parent)
+            private(self._file(name), token)
+
+    def _file(self, name: str) -> Path:
+        kept = "told" if self._elsewhere else "accounts"
+        return self.keyring.folder / kept / f"{self.keyring.account(name)}.jwt"
+
     def _told(self, name: str) -> jwt.Claims:
         """Return what the server keeps of an account, without who signed it and when."""
-        file = self.keyring.folder / "accounts" / f"{self.keyring.account(name)}.jwt"
         try:
-            found = jwt.claims_of(file.read_text("ascii").strip())
+            found = jwt.claims_of(self._file(name).read_text("ascii").strip())
         except (OSError, ValueError):
             return {}
         return {key: value for key, value in found.items() if key not in jwt.SIGNING}

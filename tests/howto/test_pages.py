@@ -18,7 +18,7 @@ from tests.howto.page import blocks, script
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs/how-to/README.md"
 PAGES = sorted(set(INDEX.parent.glob("*.md")) - {INDEX})
-PORTS = ("7466", "8443", "8080")  # those that the pages name
+PORTS = ("7466", "8443", "8080", "4222")  # those that the pages name
 PAGE_S = 120.0
 
 
