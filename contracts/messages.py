@@ -267,8 +267,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     row: int | None = None
 
 
-class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A task to create; `key` makes an import idempotent and names it for `depends_on`."""
+class NewTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is said of a task that there is not yet, alone or among others."""
 
     title: Title
     description: Description = ""
@@ -281,6 +281,11 @@ class TaskSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ping_interval_minutes: Minutes | None = None
     accept_minutes: Minutes | None = None
     policy: Name = "default"
+
+
+class TaskSpec(NewTask, frozen=True, kw_only=True):
+    """A task to create; `key` makes an import idempotent and names it for `depends_on`."""
+
     estimate_hours: float | None = None
 
 

@@ -10,12 +10,12 @@ PhaseStatus = Literal["todo", "in_progress", "done", "skipped"]
 PHASE_STATUSES: Final[tuple[PhaseStatus, ...]] = get_args(PhaseStatus)
 CLOSED: Final[tuple[PhaseStatus, ...]] = ("done", "skipped")
 
-TODOS_MAX: Final = 200  # of one task
+CHECKLIST_MAX: Final = 200  # of one task
 PHASES_MAX: Final = 50  # of one task
 
 TodoText = Annotated[str, Meta(min_length=1, max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN)]
 PhaseName = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=TEXT_PATTERN)]
-Position = Annotated[int, Meta(ge=1, le=TODOS_MAX)]
+Position = Annotated[int, Meta(ge=1, le=CHECKLIST_MAX)]
 
 
 class Todo(Struct, frozen=True, kw_only=True, gc=False):

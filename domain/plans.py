@@ -16,7 +16,7 @@ from contracts.operations.plans import (
     SetTodoParams,
     TodosResult,
 )
-from contracts.plans import CLOSED, PHASES_MAX, TODOS_MAX, Phase, Todo
+from contracts.plans import CHECKLIST_MAX, CLOSED, PHASES_MAX, Phase, Todo
 from contracts.records import ENDED_TASKS, Task
 from contracts.views import PhaseView, TodoView
 from contracts.views import view as view_of
@@ -40,8 +40,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 def add_todo(draft: Draft, task: Task, plan: Plan, said: AddTodoParams) -> TodoView:
     """Put something on the checklist."""
     _open(task)
-    if len(plan.todos) >= TODOS_MAX:
-        raise ConflictError(f"a task has at most {TODOS_MAX} todos")
+    if len(plan.todos) >= CHECKLIST_MAX:
+        raise ConflictError(f"a task has at most {CHECKLIST_MAX} todos")
     _check_phase(task, plan, said.phase)
     row = Todo(
         id=draft.view.new_id("todos"),

@@ -16,9 +16,8 @@ from contracts.errors import (
     NotFoundError,
 )
 from contracts.limits import INT_MAX
-from contracts.messages import TaskSpec
+from contracts.messages import NewTask
 from contracts.operations.tasks import (
-    AddParams,
     CancelParams,
     CommentParams,
     HistoryResult,
@@ -54,7 +53,7 @@ ID_DIGITS_MAX = 18
 def add(
     view: View,
     now: int,
-    params: AddParams | TaskSpec,
+    params: NewTask,
     *,
     actor: str,
     timers: Timers,
@@ -96,7 +95,7 @@ def _refuse_circle(depends_on: dict[str, tuple[str, ...]]) -> None:
         raise CycleError(f"these wait for each other: {' -> '.join(circle)}", circle=circle) from error
 
 
-def _create(draft: Draft, spec: AddParams | TaskSpec, task_id: int, named: dict[str, int]) -> Task:
+def _create(draft: Draft, spec: NewTask, task_id: int, named: dict[str, int]) -> Task:
     timers = draft.timers
     if spec.policy != "default" and spec.policy not in draft.view.policies:
         raise NotFoundError(f"there is no policy {spec.policy}")

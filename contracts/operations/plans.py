@@ -139,7 +139,7 @@ class RemarkResult(Struct, frozen=True, kw_only=True):
     task: int
 
 
-TODOS = Noun("todo", "assigner")
+CHECKLIST = Noun("todo", "assigner")
 PHASES = Noun("phase", "assigner")
 HELD = (
     "not_found",
@@ -179,7 +179,7 @@ OPERATIONS = (
         "advance", AdvanceParams, PhaseView, "Say how a phase of your task stands, or add one.", ("phase",)
     ),
     _of_holder("remark", RemarkParams, RemarkResult, "Remark something on your task.", ("text",)),
-    TODOS.operation(
+    CHECKLIST.operation(
         "add",
         AddTodoParams,
         TodoView,
@@ -188,7 +188,7 @@ OPERATIONS = (
         errors=("not_found", "conflict"),
         http=(Route("POST", "/tasks/{task}/todos", 201),),
     ),
-    TODOS.operation(
+    CHECKLIST.operation(
         "ls",
         ListParams,
         TodosResult,
@@ -197,7 +197,7 @@ OPERATIONS = (
         arguments=("task",),
         http=(Route("GET", "/tasks/{task}/todos"),),
     ),
-    TODOS.operation(
+    CHECKLIST.operation(
         "set",
         SetTodoParams,
         TodoView,
@@ -206,7 +206,7 @@ OPERATIONS = (
         errors=("not_found", "conflict", "changed"),
         http=(Route("PATCH", "/tasks/{task}/todos/{todo}"),),
     ),
-    TODOS.operation(
+    CHECKLIST.operation(
         "rm",
         RemoveTodoParams,
         TodoView,

@@ -10,37 +10,24 @@ from contracts.limits import (
     IMPORT_TASKS_MAX,
     NOTE_CHARS_MAX,
     TEXT_PATTERN,
-    Capabilities,
-    Dependencies,
+    CommandId,
     Description,
     Id,
     Minutes,
     Name,
     Note,
-    Project,
     Title,
-    Token,
 )
-from contracts.messages import TaskSpec
+from contracts.messages import NewTask, TaskSpec
 from contracts.operations.paging import Page
 from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.views import AssignmentView, TaskDetail, TaskView
 
 
-class AddParams(Params, frozen=True, kw_only=True):
+class AddParams(NewTask, frozen=True, kw_only=True):
     """A new task."""
 
-    title: Title
-    description: Description = ""
-    key: Token | None = None
-    project: Project = ""
-    priority: Literal["P0", "P1", "P2", "P3"] = "P2"
-    capabilities: Capabilities = ()
-    depends_on: Dependencies = ()
-    due_at: datetime | None = None
-    ping_interval_minutes: Minutes | None = None
-    accept_minutes: Minutes | None = None
-    policy: Name = "default"
+    command_id: CommandId | None = None  # as in Params, which is no base beside another
 
 
 class TaskRef(Struct, frozen=True, kw_only=True):

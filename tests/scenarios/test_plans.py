@@ -211,7 +211,7 @@ async def test_what_is_of_another_task_is_not_known(world: World) -> None:
 
 
 async def test_a_plan_has_its_limits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("domain.plans.TODOS_MAX", 2)
+    monkeypatch.setattr("domain.plans.CHECKLIST_MAX", 2)
     monkeypatch.setattr("domain.plans.PHASES_MAX", 1)
     task = await world.task("ship it")
     await todo(world, task, "one")
