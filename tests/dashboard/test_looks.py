@@ -12,9 +12,9 @@ from tests.dashboard.conftest import Eyes
 from tests.dashboard.house import ROOT, House
 from tests.dashboard.look import SIZES, THEMES, VIEWS, settled
 from tests.dashboard.odd import ODD
+from tests.support.fetched import fetched
 
 AXE: Final = ROOT / "requirements" / "js" / "node_modules" / "axe-core" / "axe.min.js"
-SCRIPT: Final = AXE.read_text("utf-8") if AXE.exists() else ""  # `make test` fetches it
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 pytestmark = pytest.mark.timeout(240)
@@ -30,7 +30,7 @@ async def go(page: Page, house: House, path: str) -> None:
 
 async def judged(page: Page) -> list[str]:
     """Return what axe finds wrong."""
-    await page.evaluate(SCRIPT)
+    await page.evaluate(fetched(AXE).read_text("utf-8"))
     found = await page.evaluate(f"axe.run(document, {{runOnly: {RULES}}})")
     return [f"{one['id']}: {node['html'][:120]}" for one in found["violations"] for node in one["nodes"]]
 

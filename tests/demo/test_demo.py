@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from bus.nats import NatsBus
 from rollcall import demo
 from rollcall.config import load
 from rollcall.demo import main
@@ -50,11 +53,32 @@ def checked(store: Path, recording: Path) -> tuple[int, str]:
     return done.returncode, "\n".join(line for line in done.stdout.splitlines() if "BROKEN" in line)
 
 
+class Tried(Stage):
+    """A run at whose doors somebody knocks who has shown nothing."""
+
+    refused = ("", 0)
+
+    async def _raise(self) -> NatsBus:
+        bus = await super()._raise()
+        state = self.folder / "state"
+        where = urlsplit((state / "nats.url").read_text("utf-8").strip())
+        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        await reader.readline()  # what the server says of itself
+        writer.write(b"CONNECT {}\r\nPING\r\n")
+        said = await reader.readline()
+        writer.close()
+        async with httpx.AsyncClient(base_url=(state / "http.url").read_text("utf-8").strip()) as client:
+            status = (await client.get("/api/v1/tasks")).status_code
+        self.refused = said.decode().strip(), status
+        return bus
+
+
 @pytest.mark.timeout(240)
 def test_it_keeps_every_promise_and_finds_every_fault(tmp_path: Path) -> None:
     """One run for all of it: it takes half a minute."""
-    stage = Stage(tmp_path, EXAMPLES, main_agent="Ruto", scale=SCALE)
+    stage = Tried(tmp_path, EXAMPLES, main_agent="Ruto", scale=SCALE)
     assert asyncio.run(stage.run(150, None)) == 0
+    assert stage.refused == ("-ERR 'Authorization Violation'", 401)
     told = "\n".join(Summary(tmp_path / "store.db", SCALE).lines(SILENT))
     assert "24 of 24 tasks done" in told
     for measure in ("answered in time", "average response", "escalations answered", "minutes on time"):

@@ -10,6 +10,7 @@ from rollcall.demo.node import node
 from tests.client.house import lease
 from tests.examples.test_agents import NODE_MODULES, ROOT, playing
 from tests.examples.upright import upright
+from tests.support.fetched import fetched
 
 NAMES = ("agent.js", "agent.sh", "bare_nats.py", "client.py")
 LINES_MAX = 10
@@ -47,7 +48,7 @@ async def test_our_client(tmp_path: Path) -> None:
 
 async def test_javascript(tmp_path: Path) -> None:
     (tmp_path / "agent.mjs").write_text(snippet("agent.js"), "utf-8")
-    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
+    (tmp_path / "node_modules").symlink_to(fetched(NODE_MODULES))
     async with playing(tmp_path, "js", [str(node()), tmp_path / "agent.mjs"]) as stage:
         await stage.ask(1)
         await stage.heard(1, "ack", "complete")
@@ -68,16 +69,14 @@ COMMANDS = {
 
 
 async def test_all_of_them_with_the_real_services(tmp_path: Path) -> None:
-    able = {name: of for name, of in COMMANDS.items() if name != "js" or NODE_MODULES.is_dir()}
     async with upright(tmp_path, scale=0.01) as up:  # who was not listening yet is asked again in 3 s
-        for name in able:
+        for name in COMMANDS:
             await up.ask("monitor.agent-add", name=name, capabilities=[name], beats="none")
-        if "js" in able:
-            (tmp_path / "node_modules").symlink_to(NODE_MODULES)
-        for name, (source, ending, program) in able.items():
+        (tmp_path / "node_modules").symlink_to(fetched(NODE_MODULES))
+        for name, (source, ending, program) in COMMANDS.items():
             path = tmp_path / f"{name}.{ending}"
             path.write_text(snippet(source), "utf-8")
             await up.processes.start(name, (*program, str(path)), await up.admit(name))
-        for name in able:
+        for name in COMMANDS:
             await up.ask("assigner.task-add", title=f"For {name}", capabilities=[name])
-        await up.happened("completed", len(able))
+        await up.happened("completed", len(COMMANDS))
