@@ -42,7 +42,7 @@ def test_every_message_has_a_vector() -> None:
         for name, kind in vars(messages).items()
         if isinstance(kind, type) and issubclass(kind, Struct) and kind.__module__ == messages.__name__
     }
-    without = {"AnswerFields", "LoopVital", "AgentSpec"}  # parts of others, and not sent yet
+    without = {"AnswerFields", "LoopVital", "NewTask", "AgentSpec"}  # parts of others, and not sent yet
     assert {read(path)["name"] for path in VECTORS} == set(KINDS) >= on_the_wire - without
 
 
