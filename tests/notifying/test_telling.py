@@ -7,6 +7,7 @@ import socket
 import threading
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from contracts.notifying import (
     WayRow,
 )
 from domain.notifying import telling
+from services.notifier import mailing
 from tests.notifying.conftest import Hook, Open, Postbox
 from tests.support.nats import until
 
@@ -182,6 +184,13 @@ async def test_names_that_hang_take_no_thread_from_others(
             assert {one.answer for one in await people.sent() if not one.ok} == {"given up after 0.3 s"}
     finally:
         free.set()
+
+
+@pytest.mark.parametrize(("own", "named"), [("192.0.2.7", "[192.0.2.7]"), ("fe80::1%lo", "[IPv6:fe80::1]")])
+def test_a_mail_server_is_greeted_by_our_address(own: str, named: str) -> None:
+    """As RFC 5321 writes one, of either version."""
+    line: Any = SimpleNamespace(getsockname=lambda: (own, 25))
+    assert mailing._named(line) == named
 
 
 async def test_many_at_once_are_one_message_and_the_throttles_hold(told: Open, hook: Hook) -> None:
