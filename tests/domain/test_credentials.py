@@ -17,14 +17,15 @@ from contracts.operations.credentials import (
     RevokeResult,
 )
 from contracts.operations.flags import FlagParams, ResumeParams
+from contracts.operations.presence import ReadyParams
 from contracts.operations.tokens import CreateParams as TokenParams
 from contracts.tokens import TokenRow
 from contracts.work import Changes
-from domain import credentials, tokens
+from domain import credentials, teams, tokens
 from domain.agents import add, set_agent
 from domain.credentials import DAY_US, MINUTE_US
 from domain.flags import flag, resume, retire
-from domain.projection import flags
+from domain.projection import alive, flags
 from tests.domain.world import START, World
 
 KEY = "U" + "A" * 55
@@ -143,6 +144,8 @@ def test_whom_nothing_lets_in_is_offered_nothing_until_it_gets_a_key(world: Worl
     agent = world.agents["a1"]
     assert (agent.revoked_at, agent.flagged_by, flags(agent)) == (START, "ann", ("revoked",))
     assert "rollcall agent add a1" in str(agent.flag_reason)
+    assert alive(agent) == "revoked"  # no notice of a policy goes to it
+    assert not teams.ready([agent], ReadyParams()).ready
     world.write(revoke(world, (row(ends_at=START),)))  # said again: nothing new
     assert world.events("shut_out") == ["shut_out"]
     with pytest.raises(ConflictError, match="a1 is revoked"):
