@@ -2,13 +2,14 @@
 
 import asyncio
 import resource
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from contracts.errors import MalformedError
 from services.gateway import problems
+from services.gateway.wire import Wire
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 REQUEST_S: Final = 15.0  # from the first byte of a request, or from the connection, to the request's last
@@ -40,10 +41,10 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for a request; where all is full, whoever has been silent longest makes room."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Wire(transport, self.loop)))
         if len(self.connections) > self.config.places:
             next(iter(self.config.silent), self).cut()
-        if not transport.is_closing():
+        if not self.transport.is_closing():
             self.config.silent[self] = None
             self._wait()
 
