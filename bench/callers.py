@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from bench.peer import say
 
-CALLERS = 32  # connections, each with one request under way
+READERS = 32  # connections, each with one request under way
+AGENTS = 256  # the same, of those who acknowledge
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _CHANGE = re.compile(rb"id: \w+:(\d+)\n")
 Request = Callable[[int], bytes]
@@ -51,8 +52,11 @@ class Caller(asyncio.Protocol):
         self.go()
 
 
-async def call(url: str, request: Request, count: int) -> None:
-    """Wait for a line, send `count` requests; say when the last was answered, and how many not with 200."""
+async def call(url: str, request: Request, count: int, lines: int) -> None:
+    """Wait for a line, send `count` requests over so many connections.
+
+    Says when the last was answered, and how many not with 200.
+    """
     loop, complete = asyncio.get_running_loop(), asyncio.Event()
     place = _place(url)
     left, wrong, sent = count, 0, numbers(1)
@@ -68,7 +72,7 @@ async def call(url: str, request: Request, count: int) -> None:
             complete.set()
 
     callers = []
-    for _ in range(CALLERS):
+    for _ in range(lines):
         _, one = await loop.create_connection(lambda: Caller(following, done), *place)
         callers.append(one)
     say("ready")
@@ -155,10 +159,10 @@ def main() -> None:
     """Play the role."""
     match sys.argv[1:]:
         case ["read", url, path, token, count]:
-            asyncio.run(call(url, read(path, token), int(count)))
+            asyncio.run(call(url, read(path, token), int(count), READERS))
         case ["acknowledge", url, tokens, count]:
             drawn = Path(tokens).read_text("utf-8").split()
-            asyncio.run(call(url, acknowledge(drawn), int(count)))
+            asyncio.run(call(url, acknowledge(drawn), int(count), AGENTS))
         case ["listen", url, token, count]:
             asyncio.run(listen(url, token, int(count)))
         case other:

@@ -57,13 +57,13 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count the head of a request, and the time until its end."""
-        if self._unread is None:
-            self._wait()
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
             self.cut()
+        elif self._unread is None and (self._head_bytes or not self._in_head):  # most come whole, at once
+            self._wait()
 
     def on_headers_complete(self) -> None:
         """Count no more: what follows is a body, which is counted where it is read."""
