@@ -112,17 +112,29 @@ async def opened(web: Web) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(host, int(port))
 
 
+async def answered(web: Web) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection that has been answered once, and stays."""
+    reader, writer = await opened(web)
+    writer.write(b"GET /problems/invalid HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r\n")[0]))
+    return reader, writer
+
+
 async def test_whoever_says_nothing_or_little_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "REQUEST_S", 0.2)
     async with open_web(tmp_path) as web:
         idle = [await opened(web) for _ in range(1_000)]
-        head, body = await opened(web), await opened(web)
-        head[1].write(b"GET /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\nx-slow: ")
+        heads = [await opened(web), await answered(web)]
+        bodies = [await opened(web), await answered(web)]
+        for _, writer in heads:
+            writer.write(b"GET /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\nx-slow: ")
         start = f"POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {FIXED}\r\n"
-        body[1].write(f"{start}content-length: 50\r\n\r\n{{".encode())
+        for _, writer in bodies:
+            writer.write(f"{start}content-length: 50\r\n\r\n{{".encode())
         assert (await (await web.client()).get("/tasks")).status_code == 200
         with anyio.fail_after(20):
-            for reader, writer in (*idle, head, body):
+            for reader, writer in (*idle, *heads, *bodies):
                 with suppress(ConnectionResetError):
                     assert await reader.read() == b""
                 writer.close()
