@@ -297,22 +297,23 @@ def view(record: Struct, kind: type[V], **more: object) -> V:
     `more` are the fields that the record does not have.
     """
     take, names, timed = _fields(kind, tuple(more))
-    fields: dict[str, Any] = dict(zip(names, take(record), strict=False))  # its last is no field
-    for name in timed:
-        if isinstance(at := fields[name], int):
-            fields[name] = instant(at)
-    return kind(**fields, **more)
+    values = list(take(record))
+    for place in timed:
+        if isinstance(at := values[place], int):
+            values[place] = instant(at)
+    return kind(**dict(zip(names, values, strict=False)), **more)  # the last value is no field's
 
 
 @cache
 def _fields(
     kind: type[Struct], given: tuple[str, ...]
-) -> tuple[Callable[[Struct], Sequence[Any]], tuple[str, ...], tuple[str, ...]]:
-    """Return what takes a record's values, their names, and those that may be instants.
+) -> tuple[Callable[[Struct], Sequence[Any]], tuple[str, ...], tuple[int, ...]]:
+    """Return what takes a record's values, their names, and the places of those that may be instants.
 
     A page shows many records: to find this out for each would take longer than all the rest.
     """
     names = tuple(name for name in kind.__struct_fields__ if name not in given)
     ends = ("_at", "_by", "_until", "_since")
     take = attrgetter(*names, "__class__")  # one more than is wanted: of a single name it makes no tuple
-    return take, names, tuple(name for name in names if name.endswith(ends) or name == "at")
+    timed = (place for place, name in enumerate(names) if name.endswith(ends) or name == "at")
+    return take, names, tuple(timed)
