@@ -216,16 +216,16 @@ where that write is dear, ours keeps up with it.
 
 ### What HTTP adds
 
-A read over HTTP once had a fifth of the bare handler's rate, and most of the time nobody worked. The body of an
-answer waited up to 40 ms until the caller's system had acknowledged its head (Nagle's rule against delayed
+A read over HTTP once had a fifth of the bare handler's rate, and most of the time nobody worked. The body of
+an answer waited up to 40 ms until the caller's system had acknowledged its head (Nagle's rule against delayed
 acknowledgements): asyncio switches that off only for sockets whose protocol is named, and the one that the
 gateway opens by itself named none. Now its connections are told, and head and body leave with one call to
 the system. Beyond that, a read learns about the store from one statement instead of three, and Litestar finds
 the route of an operation but runs none of its layers (a request object, headers decoded at each look at
 one, passing of arguments, a response object), which were half of what the gateway did.
 
-One read of a task takes about 260 µs of the process's time, and 190 µs in the bare handler. Measured apart, in
-one thread, the parts are:
+One read of a task takes about 260 µs of the process's time, and 190 µs in the bare handler. Measured apart,
+in one thread, the parts are:
 
 | | ours | bare |
 |---|---|---|
