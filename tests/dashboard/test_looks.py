@@ -20,12 +20,10 @@ RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pr
 pytestmark = pytest.mark.timeout(240)
 
 
-async def go(page: Page, house: House, path: str) -> None:
+async def go(page: Page, path: str) -> None:
     """Go to a view as a link does, without loading the page anew."""
-    await page.evaluate(
-        "path => { history.pushState(null, '', path); dispatchEvent(new Event('popstate')); }", path
-    )
-    await settled(page)
+    to = "path => { history.pushState(null, '', path); dispatchEvent(new Event('popstate')); }"
+    await page.evaluate(to, path)
 
 
 async def judged(page: Page) -> list[str]:
@@ -35,11 +33,12 @@ async def judged(page: Page) -> list[str]:
     return [f"{one['id']}: {node['html'][:120]}" for one in found["violations"] for node in one["nodes"]]
 
 
-async def wrongs(page: Page, house: House) -> dict[str, list[str]]:
+async def wrongs(page: Page) -> dict[str, list[str]]:
     """Return what is wrong with each view, as it is seen by one pair of eyes."""
     wrong: dict[str, list[str]] = {}
     for name, path in VIEWS.items():
-        await go(page, house, path)
+        await go(page, path)
+        await settled(page)
         found = await judged(page)
         width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if found or width > 0:
@@ -53,7 +52,7 @@ async def wrongs(page: Page, house: House) -> dict[str, list[str]]:
 @pytest.mark.parametrize("size", SIZES)
 async def test_everybody_can_use_every_view(eyes: Eyes, house: House, size: str) -> None:
     pages = [await eyes.page(size, theme) for theme in THEMES]
-    found = await asyncio.gather(*(wrongs(page, house) for page in pages))
+    found = await asyncio.gather(*(wrongs(page) for page in pages))
     assert dict(zip(THEMES, found, strict=True)) == {theme: {} for theme in THEMES}
 
 
@@ -90,7 +89,8 @@ async def test_odd_text_is_text(eyes: Eyes, house: House) -> None:
         "/escalations",
         "/notifications",
     ):
-        await go(page, house, path)
+        await go(page, path)
+        await settled(page)
         assert (
             await page.evaluate(
                 "document.querySelectorAll('main script, main img, main iframe, main b > :not(a)').length"
@@ -99,7 +99,7 @@ async def test_odd_text_is_text(eyes: Eyes, house: House) -> None:
         )
     for place, text in enumerate(ODD):
         number = last - len(ODD) + 1 + place
-        await go(page, house, f"/tasks/{number}")
+        await go(page, f"/tasks/{number}")
         heading = page.get_by_role("heading", level=1)
         await expect(heading).to_contain_text(f"#{number}")
         shown = await heading.evaluate("node => node.textContent")
