@@ -67,6 +67,8 @@ async def test_pings_and_changes_are_tailed_filtered_paused_and_copied(eyes: Eye
     tops = await page.evaluate(
         "[...document.querySelectorAll('.event')].map(one => one.getBoundingClientRect().top)"
     )
+    told = await page.locator(".event time").evaluate_all("times => times.map(one => one.dateTime)")
+    assert told == sorted(told, reverse=True)  # two streams, by when it happened
     assert tops == sorted(tops)  # Tab and screen readers go by the order in the page
     search = page.get_by_label("Subject filter")
     await search.fill("ping.reviewer")

@@ -21,6 +21,11 @@ function matches(pattern, subject) {
   return wanted.length === tokens.length;
 }
 
+/** By when it happened: the two streams do not arrive in step. */
+function laterFirst(a, b) {
+  return a.at < b.at ? 1 : a.at > b.at ? -1 : b.key - a.key;
+}
+
 export function openBus(main, { words, address }) {
   const root = known.session.root;
   let filter = words.subject ?? "";
@@ -89,7 +94,7 @@ export function openBus(main, { words, address }) {
     const wanted = pattern();
     const all = paused ?? known.tail;
     const shown = filter ? all.filter((event) => matches(wanted, subject(event))) : all;
-    const newest = shown.slice(-SHOWN).reverse();
+    const newest = shown.slice(-SHOWN).sort(laterFirst);
     const missed = paused ? (known.tail.at(-1)?.key ?? 0) - (paused.at(-1)?.key ?? 0) : 0;
     found.textContent = paused ? `paused, ${missed} newer` : `${shown.length} messages`;
     fill(box, newest.length ? list.box : quiet);
