@@ -69,8 +69,7 @@ class MicroRequest:
             return
         self.answered = True
         self._stats.took_ns += self._clock_ns() - self._began_ns
-        if self.reply:
-            await self._bus.publish(self.reply, body, headers=headers)
+        await self._bus.publish(self.reply, body, headers=headers)
 
     async def respond_error(self, code: int, short: str, body: bytes = b"") -> None:
         """Answer with an error, in the headers where any micro client looks for it."""
@@ -98,7 +97,7 @@ class MicroService:
         """Name the service; nothing is answered before `start`."""
         self.name = name
         self.instance_id = instance_id
-        self.forged = 0  # requests whose reply would have been published where it may not be
+        self.forged = 0  # requests whose reply would have been published where it may not be, and replies
         self._bus = bus
         self._identity = {
             "name": name,
@@ -161,14 +160,18 @@ class MicroService:
         return receive
 
     def _is_forged(self, message: Incoming) -> bool:
-        """Whether the reply goes where its sender might not publish: permissions do not cover that field."""
-        forged = bool(message.reply) and not message.reply.startswith(INBOXES)
+        """Whether the reply goes where its sender might not publish: permissions do not cover that field.
+
+        What has no reply is one itself: what a stream or another service answered to a question that named
+        this subject as its reply. Who asks wants an answer.
+        """
+        forged = not message.reply.startswith(INBOXES)
         self.forged += forged
         return forged
 
     def _asker(self, verb: str) -> Callable[[Incoming], None]:
         def ask(message: Incoming) -> None:
-            if message.reply and not self._is_forged(message):
+            if not self._is_forged(message):
                 self._questions.append((verb, message.reply))
                 self._asked.set()
 

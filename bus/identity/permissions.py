@@ -95,7 +95,7 @@ def grants(services: Sequence[Service], root: str) -> dict[str, Grant]:
         pub=_once(subject for grant in own.values() for subject in grant.pub),
         sub=_once((f"{inbox(HOUSE, '')}.>", *(one for grant in own.values() for one in grant.sub))),
     )
-    people = {role: _operator(role, streams) for role in _OPERATORS}
+    people = {role: _operator(role, root) for role in _OPERATORS}
     return {"agent": _agent(root), "machine": _machine(root), **people, **own, HOUSE: house, SYSTEM: _SYSTEM}
 
 
@@ -135,20 +135,18 @@ def _machine(root: str) -> Grant:
     )
 
 
-def _operator(role: Role, streams: Topology) -> Grant:
+def _operator(role: Role, root: str) -> Grant:
     """Return what people may do: ask what the table of access allows them, and listen."""
-    root = streams.root
     allowed = [one for one in ALL if one.scope == "operator" and reach(one.name, role)]
     asked = [subjects.command(one.owner, one.verb, ME) for one in allowed]
     if reach("intake.say", role):  # plain words make tasks, wherever they are said
         asked.append(subjects.message(ME, "*"))
-    looks = ("INFO", "STREAM.INFO.*", "STREAM.NAMES", "CONSUMER.INFO.*.*")
-    log = f"$JS.API.DIRECT.GET.{streams.name('EVENTS')}.>"
+    # nothing of JetStream: its server answers on whatever subject the question names, with rights of its own
     # whole families: who listens to `evt.task.1.>` needs the right to more than `evt.*.*.*`
     heard = ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>", "dlq.>", "hb.>")
     return Grant(
         account="core",
-        pub=(*_under(root, *asked), *(f"$JS.API.{look}" for look in looks), log, "$SRV.>"),
+        pub=(*_under(root, *asked), "$SRV.>"),
         sub=(*_under(root, *((">",) if role == "admin" else heard)), f"{inbox(role, ME)}.>"),
     )
 

@@ -85,7 +85,7 @@ async def test_nobody_answers_for_another(site: Site) -> None:
 
 
 async def test_a_reply_cannot_be_forged_into_an_answer(site: Site) -> None:
-    olga = await site.caller("admin", "olga")
+    olga, house = await site.caller("admin", "olga"), await site.caller("house", "house")
     assignment = await site.work("ann", olga)
     bob = await site.caller("agent", "bob")
     target = f"{ROOT}.ack.ann.{assignment}"
@@ -93,9 +93,28 @@ async def test_a_reply_cannot_be_forged_into_an_answer(site: Site) -> None:
         await bob.client.publish(subject, b'{"kind":"ack"}', reply=target)
     await bob.flushed()
     barrier = await bob.ask(f"{ROOT}.ack.bob.8", {"kind": "ack", **fresh()})
-    info = await olga.ask("$JS.API.STREAM.INFO.ROLLCALL_ACKS", {"subjects_filter": f"{ROOT}.ack.ann.*"})
+    info = await house.ask("$JS.API.STREAM.INFO.ROLLCALL_ACKS", {"subjects_filter": f"{ROOT}.ack.ann.*"})
     assert barrier["seq"] == info["state"]["last_seq"] == 2  # bob's own two, and nothing of ann's
     assert await status(olga, assignment) == "pending"
+
+
+@pytest.mark.parametrize("role", ["read_only", "operator", "admin"])
+async def test_whoever_operates_has_nobody_answer_in_the_name_of_an_agent(site: Site, role: str) -> None:
+    """A stream and JetStream answer wherever the question says, and ask for no right to publish there."""
+    olga = await site.caller("admin", "olga")
+    await site.work("ann", olga)
+    ann, sly = await site.caller("agent", "ann"), await site.caller(role, "sly")
+    target = f"{ROOT}.cmd.agent.ann.leave"
+    for look in ("INFO", "STREAM.NAMES", "STREAM.INFO.ROLLCALL_EVENTS", "DIRECT.GET.ROLLCALL_EVENTS"):
+        assert await sly.denied(f"$JS.API.{look}"), look
+    await sly.client.publish(f"{ROOT}.msg.sly.direct", b'{"text":"hello"}', reply=target)
+    await sly.flushed()
+    if role != "read_only":  # it is taken in by the stream, which has answered the one before
+        assert (await sly.ask(f"{ROOT}.msg.sly.direct", {"text": "hello"}))["stream"] == "ROLLCALL_INTAKE"
+    assert (await ann.ask(f"{ROOT}.cmd.agent.ann.sync"))["leases"]
+    audit = await olga.ask(f"{ROOT}.cmd.monitor.audit-ls.olga", {"aggregate": "agent"})
+    assert audit["items"][0]["event"] == "registered"
+    assert "left" not in [event["event"] for event in audit["items"]]
 
 
 async def test_a_captured_answer_changes_nothing_when_it_is_said_again(site: Site) -> None:
