@@ -13,7 +13,9 @@ Capacity = Annotated[int, Meta(ge=0, le=10_000)]
 EndpointUrl = Annotated[
     str,
     Meta(
-        max_length=2_000, pattern=r"^https?://", description="an address such as https://agent.example/hooks"
+        max_length=2_000,
+        pattern=r"^https?://.+$",
+        description="an address such as https://agent.example/hooks",
     ),
 ]
 NewEndpointUrl = Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from contracts.operations import ALL
+from contracts.operations import ALL, BY_NAME
 from rollcall.cli import verbs
 from rollcall.cli.spans import minutes_until
 from tests.cli.conftest import Bus, Command
@@ -129,6 +129,19 @@ async def test_what_is_typed_is_what_is_asked(
     assert bus.body.pop("command_id")
     assert {key: value for key, value in bus.body.items() if key != "command_id"} == body
     assert json.loads(done.stdout) == OUTCOME | TASK
+
+
+@pytest.mark.parametrize("verb", ["add", "set"])
+def test_an_address_is_taken_as_it_is_typed(verb: str) -> None:
+    from rollcall.cli.kinds import parameters
+
+    operation = BY_NAME[f"agent.{verb}"]
+    found = parameters(operation.params, operation.arguments, operation.name)
+    (option,) = [each for each in found if each.name == "endpoint_url"]
+    url = "https://hook.example:8443/a/b"
+    assert option.type.convert(url, None, None) == url
+    with pytest.raises(click.BadParameter):
+        option.type.convert("ftp://hook.example", None, None)
 
 
 async def test_operators_speak_in_their_own_name(ann: Command, bus: Bus) -> None:
