@@ -65,6 +65,11 @@ class Connection(HttpToolsProtocol):
         elif self._unread is None and (self._head_bytes or not self._in_head):  # most come whole, at once
             self._wait()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Leave out what stands behind a body: nobody has judged it, and there is no end to it."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Count no more: what follows is a body, which is counted where it is read."""
         self._in_head = False

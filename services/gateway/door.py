@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -30,7 +30,6 @@ from services.gateway.guard import CALLER, HEADERS, PROOF
 from services.gateway.identity import Caller, Doorkeeper
 from services.gateway.traffic import Tap
 
-QUERY_FIELDS_MAX: Final = 200
 NEXT: Final = "assignment.next"
 TASK: Final = "task_id"  # how the first system named an assignment: by its task
 AGENT: Final = "agent"  # in the path of an agent's own verbs: who speaks
@@ -92,7 +91,7 @@ class Door:
             said["idempotency-key"] = _take_key(headers, given)
         versions.expect(operation, route, headers, given)
         params = reading.built(operation, given)
-        committed = await self._ask(operation, who, params, headers)
+        committed = await self._ask(operation, who, params, scope["state"])
         if committed.problem is not None:
             await refuse(send, committed.problem)
             return
@@ -100,11 +99,19 @@ class Door:
         said |= way.leads(scope["path"], query, committed.answer)
         await send_body(send, route.status, JSON, committed.answer, said)
 
-    async def _ask(self, operation: Operation, who: str, params: Struct, headers: Headers) -> Committed:
+    async def _ask(
+        self, operation: Operation, who: str, params: Struct, state: Mapping[str, Any]
+    ) -> Committed:
+        headers: Headers = state[HEADERS]
         ask = partial(self._desk.ask, operation, who, params, headers.get("traceparent", ""))
-        if operation.name == NEXT and (wait_s := waiting.preferred(headers.get("prefer", ""))):
-            return await waiting.until_due(self._desk.context, who, ask, wait_s, self._stop)
-        return await ask()
+        if operation.name != NEXT or not (wait_s := waiting.preferred(headers.get("prefer", ""))):
+            return await ask()
+
+        async def still_ask() -> Committed:
+            await self._keeper.admit(*state[PROOF])  # a wait ends with its token
+            return await ask()
+
+        return await waiting.until_due(self._desk.context, who, still_ask, wait_s, self._stop)
 
     def changes(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of changes; raises RollcallError to refuse it."""
@@ -163,7 +170,7 @@ def _check_media(headers: Headers) -> None:
 def _query(scope: Scope) -> Query:
     raw = scope["query_string"].decode("ascii", "replace")
     try:
-        return parse_qsl(raw, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX, errors="strict")
+        return parse_qsl(raw, keep_blank_values=True, max_num_fields=reading.FIELDS_MAX, errors="strict")
     except ValueError as error:
         raise MalformedError("the query cannot be read") from error
 

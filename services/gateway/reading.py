@@ -16,6 +16,7 @@ from contracts.operations.registry import Route
 
 Given = dict[str, Any]
 
+FIELDS_MAX: Final = 200  # to name each that is unknown, with the nearest known, takes time
 _ALIKE: Final = 0.6  # how alike a name must be to be suggested
 _PLACE: Final = re.compile(r" - at `\$\.?(?:[^`.\[]+)?([^`]*)`$")
 
@@ -95,9 +96,13 @@ def _object(body: bytes, bytes_max: int) -> Given:
         return {}
     try:
         fields = decode(body, dict[str, Any], bytes_max=bytes_max)
+        if len(fields) > FIELDS_MAX:
+            raise MalformedError(f"more than {FIELDS_MAX} fields")
+        return {name: _whole(value) for name, value in fields.items()}
     except InvalidError as error:
         raise MalformedError("the body is no JSON object") from error
-    return {name: _whole(value) for name, value in fields.items()}
+    except RecursionError as error:  # it can be read deeper than it can be walked
+        raise MalformedError("the body is nested too deeply") from error
 
 
 def _whole(value: Any) -> Any:

@@ -190,6 +190,23 @@ async def test_a_wait_ends_when_something_is_due(web: Web) -> None:
     assert found == ["due"]
 
 
+async def test_a_wait_ends_with_its_token(web: Web) -> None:
+    await web.world.agent("ann")
+    ann = await web.client(await web.token("agent", "of-ann", agent="ann"))
+    statuses: list[int] = []
+
+    async def wait() -> None:
+        statuses.append((await ann.get("/agent/next", headers={"prefer": "wait=50"})).status_code)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            await (await web.client()).delete("/tokens/of-ann")
+            web.world.clock.move(web.world.clock.at + 1_000_000)
+    assert statuses == [401]
+
+
 async def test_a_wait_ends_with_its_time_and_without_a_bus(web: Web) -> None:
     await web.world.agent("ann")
     ann = await web.caller("agent", agent="ann")

@@ -110,6 +110,8 @@ async def test_a_number_in_an_address_has_one_form(web: Web) -> None:
         b'{"title":"\xff"}',
         b'{"title":"\\ud800"}',
         b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
+        b'{"title":' + b"[" * 900 + b"]" * 900 + b"}",
+        b"{" + b",".join(b'"titl%d":1' % n for n in range(4_000)) + b"}",
     ],
 )
 async def test_what_is_no_json_object_is_malformed(web: Web, body: bytes) -> None:

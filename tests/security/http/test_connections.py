@@ -112,6 +112,25 @@ async def test_a_hundred_megabytes_from_each_of_twenty(web: Web, size: str) -> N
     assert (await (await web.client()).get("/tasks")).status_code == 200
 
 
+async def test_what_stands_behind_a_body_is_not_taken_for_a_header(web: Web) -> None:
+    head = "POST /api/v1/tasks HTTP/1.1\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
+    body = 'content-type: application/json\r\n\r\nd\r\n{"title":"t"}\r\n0\r\n'
+    assert (await told(web.url, f"{head}host: localhost\r\n{BEARER}{body}x: y\r\n\r\n"))[0] == 201
+    assert (await told(web.url, f"{head}host: localhost\r\n{body}{BEARER}\r\n"))[0] == 401
+    assert (await told(web.url, f"{head}{BEARER}{body}host: localhost\r\n\r\n"))[0] == 421
+
+
+async def test_what_stands_behind_a_body_is_not_kept(web: Web) -> None:
+    wire = await Wire.to(web.url)
+    before = peak()
+    await wire.say("POST / HTTP/1.1\r\nhost: evil.example\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+    for _ in range(100):
+        await wire.say(b"a: b\r\n" * 20_000)
+    wire.close()
+    assert peak() - before < 30 * MIB
+    assert (await (await web.client()).get("/tasks")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "said",
     [
