@@ -34,7 +34,8 @@ def create(
         raise ExistsError(f"there was a token {known[0].name} before: a name is used once")
     if (params.scope == "agent") != (params.agent is not None):
         raise InvalidError(
-            "an agent is named with the scope of an agent, and only then", fields={"agent": ""}
+            "an agent is named with the scope of an agent, and only then",
+            fields={"agent": "is required with the scope agent, and not allowed with another"},
         )
     agent = None
     draft = Draft(view, now, actor=actor, timers=timers, cause=params.command_id)

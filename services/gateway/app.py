@@ -12,7 +12,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, get
 from litestar.response import Stream
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Method
 
 from contracts.codec import encode
 from contracts.errors import (
@@ -65,7 +65,8 @@ def _handler(door: Door, operation: Operation, route: Route) -> HTTPRouteHandler
     async def unreached() -> None: ...
 
     path = (API + route.path).replace("}", ":str}")
-    return HTTPRouteHandler(path, http_method=route.method, status_code=route.status, middleware=[before])(
+    methods: tuple[Method, ...] = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+    return HTTPRouteHandler(path, http_method=methods, status_code=route.status, middleware=[before])(
         unreached
     )
 

@@ -39,6 +39,14 @@ async def test_a_task_is_made_shown_changed_and_ended(web: Web) -> None:
     await problem(await admin.post("/tasks/99/cancel"), 404, "not_found")
 
 
+async def test_the_head_of_what_can_be_read_is_told_alone(web: Web) -> None:
+    admin = await web.client()
+    shown, head = await admin.get("/tasks"), await admin.head("/tasks")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == shown.headers["content-length"]
+    assert (await admin.head("/tokens/x")).status_code == 405
+
+
 async def test_body_and_query_say_the_same(web: Web) -> None:
     admin = await web.client()
     by_body = await admin.post("/agents/", json={"name": "ann", "capabilities": ["a", "b"], "capacity": 3})

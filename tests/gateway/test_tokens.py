@@ -148,6 +148,8 @@ async def test_a_name_is_used_once_and_an_agent_is_there(web: Web) -> None:
     for said, status in cases:
         answer = await admin.post("/tokens", json=said | words)
         assert answer.status_code == status, answer.text
+        if status == 422:
+            assert all(answer.json()["fields"].values())
     for name in ("api", "API"):  # the name under which the token in the configuration acts
         answer = await admin.post("/tokens", json={"name": name, "scope": "read_only"} | words)
         assert answer.status_code == 422, answer.text
