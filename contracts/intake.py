@@ -49,7 +49,7 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     project: str = "intake"
     due: str = ""  # a length of time from now: 4h, 2d
     start: Start = "never"  # else it is a draft, which an operator assigns or cancels
-    same: Same = "text"  # what makes two messages the same thing
+    same: Same = "text"  # what makes two messages the same thing; in an update `sender` is any task of theirs
     window: str = "24h"  # for so long
 
 
@@ -97,6 +97,7 @@ class MadeRow(Struct, frozen=True, kw_only=True, gc=False):
     at: int
     same: str
     task_id: int
+    own: bool  # made of what this very sender said
 
 
 class IntakePace(Struct, frozen=True, kw_only=True, gc=False):

@@ -87,18 +87,18 @@ class Verdict(Struct, frozen=True, kw_only=True):
 def judge(book: Book, saying: Saying, known: Known, now: int) -> tuple[Verdict, reading.Reading]:
     """Return what is to be done about what was said, and how the rules read it."""
     read = reading.read(
-        book, words.read(saying.text), name=saying.name, sort=saying.sort, channel=saying.channel
+        book,
+        words.read(saying.text),
+        name=saying.name,
+        sort=saying.sort,
+        channel=saying.channel,
+        about=lambda rule: _onto(rule, saying, known, now) is not None,
     )
     rule = read.rule
     if rule is None or rule.then == "ignore":
         return Verdict(outcome="ignored", reason=read.why, rule=rule), read
     same = saying.keys()[rule.same]
-    since = now - minutes(rule.window) * MINUTE_US
-    made = [row for row in known.made if row.at > since]
-    onto = _meant(saying, made) if rule.then == "update" else None
-    onto = onto or next((row for row in made if row.same == same), None)
-    if rule.then == "update" and onto is None:
-        return Verdict(outcome="ignored", reason="there is no open task that it is about", rule=rule), read
+    onto = _onto(rule, saying, known, now)
     if full := _full(known, now):
         return Verdict(outcome="capped", reason=full, rule=rule, same=same), read
     if onto is not None:
@@ -152,10 +152,16 @@ def tried(book: Book, saying: Saying, *, known: Known, now: int) -> TryResult:
     )
 
 
-def _meant(saying: Saying, made: Sequence[MadeRow]) -> MadeRow | None:
-    """Return the task that the text names by its number, if it is one of the sender's or of the channel."""
-    named = {int(number) for number in _TASK.findall(saying.text)}
-    return next((row for row in made if row.task_id in named), None)
+def _onto(rule: Rule, saying: Saying, known: Known, now: int) -> MadeRow | None:
+    """Return the newest open task that a rule takes the text to be about; one that is named goes before."""
+    since = now - minutes(rule.window) * MINUTE_US
+    same = saying.keys()[rule.same]
+    news = rule.then == "update"
+    own = news and rule.same == "sender"  # whatever rule made it
+    made = [row for row in known.made if row.at > since]
+    about = [row for row in made if row.same == same or (own and row.own)]
+    named = {int(number) for number in _TASK.findall(saying.text)} if news else ()
+    return next((row for row in made if row.task_id in named), next(iter(about), None))
 
 
 def _full(known: Known, now: int) -> str:

@@ -1,6 +1,6 @@
 """What the rules make of a text: the first rule of which all is there decides."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from domain.intake.rules import Book
 from domain.intake.words import Text
 
 NO_RULE = "no rule is about this"
+NO_TASK = "there is no open task that it is about"
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -27,13 +28,20 @@ class Reading(Struct, frozen=True, kw_only=True):
     tried: tuple[Tried, ...]
 
 
-def read(book: Book, text: Text, *, name: str, sort: Sort, channel: str) -> Reading:
-    """Hold the rules against a text, in their order, until one fits."""
+def read(
+    book: Book, text: Text, *, name: str, sort: Sort, channel: str, about: Callable[[Rule], bool]
+) -> Reading:
+    """Hold the rules against a text, in their order, until one fits.
+
+    `about` says whether there is a task that an update could be about; without one the next rules are asked.
+    """
     found = book.phrases.find(text)
     actions = max(len(book.actions.find(text)), text.points)
     tried: list[Tried] = []
     for rule in book.rules:
         missing = next(_missing(rule, text, found, actions, (name, sort, channel)), None)
+        if missing is None and rule.then == "update" and not about(rule):
+            missing = NO_TASK
         why = missing or ", ".join(_there(rule, text, found, actions)) or "it fits whatever is said"
         tried.append(Tried(rule=rule.name, fits=missing is None, why=why))
         if missing is None:

@@ -173,7 +173,7 @@ def _newest(view: View) -> RulebookRow:
 
 
 def _made(saying: deciding.Saying) -> Lookup:
-    return Lookup(query="intake_made", params=tuple(saying.keys().items()))
+    return Lookup(query="intake_made", params=(("name", saying.name), *saying.keys().items()))
 
 
 def _record(request: Request) -> Unit:

@@ -23,9 +23,21 @@ SELECT (SELECT at FROM intake WHERE name_key = lower(:name) ORDER BY id DESC LIM
     (SELECT at FROM intake WHERE name_key = lower(:name) AND outcome = 'capped' ORDER BY id DESC LIMIT 1) AS capped_at;
 
 -- name: intake_made -> MadeRow
--- The open tasks that were made of the same text, by the same sender or in the same channel, newest first.
-SELECT i.id, i.at, i.same, i.task_id FROM intake i JOIN tasks t ON t.id = i.task_id
-WHERE i.same IN (:text, :sender, :channel) AND i.outcome = 'created' AND t.status IN ('todo', 'in_progress')
+-- The open tasks that were made of the same thing, or of what this sender said, newest first.
+SELECT i.id, i.at, i.same, i.task_id, i.name_key = lower(:name) AS own
+FROM (
+    SELECT * FROM (
+        SELECT id FROM intake WHERE same IN (:text, :sender, :channel) AND outcome = 'created'
+        ORDER BY id DESC LIMIT 200
+    ) AS same
+    UNION
+    SELECT * FROM (
+        SELECT id FROM intake WHERE name_key = lower(:name) AND task_id IS NOT NULL AND outcome = 'created'
+        ORDER BY id DESC LIMIT 200
+    ) AS own
+) AS found
+JOIN intake i ON i.id = found.id JOIN tasks t ON t.id = i.task_id
+WHERE t.status IN ('todo', 'in_progress')
 ORDER BY i.id DESC LIMIT 50;
 
 -- name: list_intake -> IntakeRow

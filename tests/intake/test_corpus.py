@@ -24,7 +24,8 @@ class Message(Struct, frozen=True):
     @property
     def becomes_a_task(self) -> bool:
         book = rules.read(defaults())
-        read = reading.read(book, words.read(self.text), name="bob", sort="agent", channel="general")
+        text = words.read(self.text)
+        read = reading.read(book, text, name="bob", sort="agent", channel="general", about=lambda _: False)
         return read.rule is not None and read.rule.then == "create"
 
 

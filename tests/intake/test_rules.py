@@ -49,7 +49,9 @@ def test_what_is_written_wrong_is_named(text: str, where: str, word: str) -> Non
 
 def fits(rule: str, text: str, *, name: str = "bob", channel: str = "general") -> reading.Reading:
     book = rules.read(f'actions = ["cut", "sew", "wash"]\n[[rule]]\nname = "a"\nthen = "create"\n{rule}')
-    return reading.read(book, words.read(text), name=name, sort="agent", channel=channel)
+    return reading.read(
+        book, words.read(text), name=name, sort="agent", channel=channel, about=lambda _: True
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_rule_does_not_fit_and_says_why(rule: str, text: str, why: str) -> Non
 
 def test_the_first_rule_decides() -> None:
     book = rules.read('[[rule]]\nname="a"\nthen="ignore"\nany=["x"]\n[[rule]]\nname="b"\nthen="create"')
-    read = reading.read(book, words.read("x"), name="bob", sort="agent", channel="c")
+    read = reading.read(book, words.read("x"), name="bob", sort="agent", channel="c", about=lambda _: True)
     assert [one.rule for one in read.tried] == ["a"]
 
 

@@ -102,9 +102,19 @@ async def test_the_same_said_again_is_a_remark_on_the_same_task(world: World, ta
 
 
 async def test_news_are_a_remark_on_the_senders_own_task(world: World, talk: Talk) -> None:
-    assert (await talk.says("bob", "Update: it is on Safari too"))["outcome"] == "ignored"
-    await rules(world, EVERYTHING.replace("create", "update") + 'same = "sender"\n')
-    assert (await talk.says("bob", "hello"))["reason"] == "there is no open task that it is about"
+    assert (await talk.says("bob", "Update: it is on Safari too"))["reason"] == "no rule is about this"
+    assert (await talk.says("eve", "Track this: hers"))["task"] == 1
+    assert (await talk.says("bob", BUG))["task"] == 2
+    assert (await talk.says("bob", "Update: it is on Safari too"))["task"] == 2
+    assert (await talk.says("bob", "Task 1 needs a test"))["task"] == 2  # the other is not the sender's
+    assert (await talk.says("eve", "Update: I have it"))["task"] == 1
+    assert "> Update: I have it" in (await world.operator("task.show", task=1)).comments[-1].text
+    assert (await talk.says("bob", "Update the broken library"))["task"] == 3  # an order, no news
+
+
+async def test_an_update_that_is_about_no_task_leaves_the_text_to_the_next_rules(
+    world: World, talk: Talk
+) -> None:
     made = EVERYTHING + 'any = ["bug"]\nsame = "sender"\n'
     more = '[[rule]]\nname = "more"\nthen = "update"\nsame = "sender"\n'
     await rules(world, made + more)
