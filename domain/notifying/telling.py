@@ -128,7 +128,8 @@ def _failed(row: WayRow, answer: Answer, now: int) -> WayRow:
 def _line(row: NotificationRow, manner: Manner) -> str:
     said = WORDS[row.kind].format(task=f"task {row.task_id}", subject=row.subject)
     over = f"over: {said}" if row.over else said
-    return f"{over} ({row.why})" if manner.content and row.why else over
+    whole = f"{over} ({row.why})" if manner.content and row.why else over
+    return " ".join(whole.split())  # of more than one line no mail can be: it is the subject too
 
 
 def _counted(news: Sequence[NotificationRow]) -> str:

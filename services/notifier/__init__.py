@@ -32,6 +32,7 @@ END_S: Final = 3.0
 NEWS_MAX: Final = 500
 SENT_S: Final = 12.0  # after this whatever a way does is given up
 RECENT_US: Final = 3_600_000_000
+TRIED_US: Final = 24 * RECENT_US  # longer than any quiet hours, in which a way is not tried
 OPEN: Final = Lookup(query="open_notifications")
 NOTHING: Final = b"{}"
 TEST: Final = "a test: people are told here"
@@ -143,7 +144,7 @@ class _News(Struct, frozen=True):
 
 async def look(context: Context, now: int) -> None:
     """Note what began and what is over; as long as that is nothing, nobody who writes waits for us."""
-    holding = Lookup(query="holding", params=(("recent", now - RECENT_US),))
+    holding = Lookup(query="holding", params=(("recent", now - RECENT_US), ("tried", now - TRIED_US)))
     needs = Needs(lookups=(holding, OPEN))
     seen = Unit(
         key="notifier.look",

@@ -43,7 +43,8 @@ SELECT 'flood:' || name_key, 'flood', NULL, max(name), max(reason) FROM intake
 WHERE outcome = 'capped' AND at > :recent AND id > (SELECT COALESCE(max(id), 0) - 5000 FROM intake)
 GROUP BY name_key
 UNION ALL
-SELECT 'channel:' || way, 'channel', NULL, way, why FROM notify_ways WHERE tries >= 3;
+SELECT 'channel:' || way, 'channel', NULL, way, why FROM notify_ways
+WHERE tries >= 3 AND next_at > :tried; -- what nobody tries any more was taken out of the configuration
 
 -- name: open_notifications -> NotificationRow
 -- The conditions that people were told of and that are not over.

@@ -7,6 +7,8 @@ import socket
 import threading
 from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes
+from email.policy import default
 from types import SimpleNamespace
 from typing import Any
 
@@ -74,6 +76,29 @@ async def test_nothing_that_was_said_leaves_the_house_unless_allowed(told: Open,
         assert hook.titles == ["Rollcall: bob waits for a human about task 1"]
         assert (await people.listed()).items[0].why == "a secret reason"
     assert "carol" in telling.message("log", [row(1, why="carol")], 1, Manner(content=True)).title
+
+
+async def test_words_of_several_lines_are_one_line_of_mail(told: Open, postbox: Postbox) -> None:
+    receivers = Receivers(mail_server=f"smtp://127.0.0.1:{postbox.port}", mail_to=("a@example.com",))
+    async with told(receivers, manner=lambda _: Manner(content=True)) as people:
+        _, lease = await people.world.given("bob")
+        await people.world.says(
+            "bob", "wait", lease, on="human", reason="may I?\nBcc: eve@example.com\n\nplease"
+        )
+        await until(lambda: bool(postbox.letters))
+        (letter,) = [message_from_bytes(one.content, policy=default) for one in postbox.letters]
+        assert letter["Subject"].endswith("(may I? Bcc: eve@example.com please)")
+        assert letter["Bcc"] is None
+
+
+async def test_a_way_that_was_taken_out_of_the_configuration_is_no_condition_for_ever(told: Open) -> None:
+    async with told(Receivers()) as people:
+        next_at = people.world.clock.at + MINUTE_US
+        failed = f"INSERT INTO notify_ways VALUES ('slack', 0, '[]', 0, {next_at}, 3, 'answered 500')"
+        await people.world.house.store._writing.call(lambda connection: connection.execute(failed))
+        await people.until(1)
+        await people.world.forward(hours=25)
+        await people.until(1, over=True)
 
 
 async def test_each_way_gets_what_it_reads(told: Open, hook: Hook, postbox: Postbox) -> None:
