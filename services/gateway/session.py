@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from msgspec import Struct
@@ -25,7 +24,7 @@ from domain import tokens as rules
 from services.gateway.identity import Caller
 
 PATH: Final = f"{API}/session"
-COOKIE: Final = "rollcall"
+COOKIE: Final = "rollcall"  # with the port: a browser has one jar for all the ports of a host
 GUARDED: Final = f"__Host-{COOKIE}"  # a browser takes it only over TLS, and for this host alone
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CODE_BYTES_MAX: Final = 1_024
@@ -126,13 +125,15 @@ class Sessions:
 
 def brought(headers: Mapping[str, str]) -> str:
     """Return the token in the cookie; "" for none."""
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        jar.load(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    found = jar.get(GUARDED) or jar.get(COOKIE)
-    return "" if found is None else found.value
+    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+    jar = {name: value for name, _, value in pairs}  # what others put there may be no cookie at all
+    return jar.get(GUARDED) or jar.get(plain(headers), "")
+
+
+def plain(headers: Mapping[str, str]) -> str:
+    """Return the name of the cookie without TLS: that of another Rollcall on this machine is not ours."""
+    _, _, port = headers.get("host", "").rpartition(":")
+    return f"{COOKIE}-{port}" if port.isdecimal() else COOKIE
 
 
 def check_page(method: str, headers: Mapping[str, str], scheme: str) -> None:
@@ -151,7 +152,7 @@ def check_page(method: str, headers: Mapping[str, str], scheme: str) -> None:
 def baked(token: str, headers: Mapping[str, str], scheme: str, *, ends: bool = False) -> str:
     """Return the cookie to set."""
     secure = scheme == "https" or headers.get("origin", "").startswith("https://")
-    name = f"{GUARDED}={token}; Secure" if secure else f"{COOKIE}={token}"
+    name = f"{GUARDED}={token}; Secure" if secure else f"{plain(headers)}={token}"
     age = 0 if ends else SESSION_US // 1_000_000
     return f"{name}; Path=/; HttpOnly; SameSite=Strict; Max-Age={age}"
 

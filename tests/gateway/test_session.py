@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from contracts import tokens
-from services.gateway.session import COOKIE, GUARDED, baked
+from services.gateway.session import COOKIE, GUARDED, baked, brought
 from tests.gateway.web import Web
 from tests.support.house import ROOT
 
@@ -36,7 +36,8 @@ async def test_a_link_opens_one_session(web: Web) -> None:
     answer = await client.post("/session", json={"code": code}, headers=OWN)
     assert answer.status_code == 201
     cookie = answer.headers["set-cookie"]
-    assert cookie.startswith(f"{COOKIE}=rcl_session_")
+    port = client.base_url.port
+    assert cookie.startswith(f"{COOKIE}-{port}=rcl_session_")
     assert "; Path=/; HttpOnly; SameSite=Strict; Max-Age=43200" in cookie
     again = await client.post("/session", json={"code": code}, headers=OWN)
     assert (again.status_code, again.json()["code"]) == (401, "unauthorized")
@@ -122,15 +123,15 @@ async def test_with_a_cookie_only_our_own_page_changes_anything(
 
 async def test_each_kind_of_token_counts_in_its_place_alone(web: Web) -> None:
     client = await entered(web)
-    (session,) = client.cookies.values()
+    ((named, session),) = client.cookies.items()
     code = await link(web)
     bearer = await web.token("admin")
     for said in (session, code):
         assert (await (await web.client(said)).get("/tasks")).status_code == 401
     for said in (bearer, code, "x", '"', "rcl_session_x_00000000"):
-        answer = await (await web.client("")).get("/tasks", headers={"cookie": f"{COOKIE}={said}"})
+        answer = await (await web.client("")).get("/tasks", headers={"cookie": f"{named}={said}"})
         assert answer.status_code == 401, said
-    both = {"cookie": f"{COOKIE}={session}", "authorization": "Bearer x"}
+    both = {"cookie": f"{named}={session}", "authorization": "Bearer x"}
     assert (await (await web.client("")).get("/tasks", headers=both)).status_code == 401
 
 
@@ -170,6 +171,22 @@ async def test_the_stream_of_changes_ends_with_its_session(web: Web) -> None:
         web.world.clock.move(web.world.clock.at + 1_000_000)
         async for _ in stream.aiter_text():
             pass
+
+
+async def test_what_others_put_into_the_jar_hides_no_session(web: Web) -> None:
+    """A browser keeps one jar for all the ports of a host, and much of what is in it is no cookie by the book."""
+    client = await entered(web)
+    ((named, session),) = client.cookies.items()
+    for others in ('theme={"dark":1}', "a=b c", "x", "é=ü", "", "=", f"{COOKIE}-1={session[:-1]}x"):
+        jar = f"{others};{named}={session}; {others};x=y".encode()
+        assert (await (await web.client("")).get("/session", headers={"cookie": jar})).status_code == 200, jar
+
+
+def test_each_rollcall_of_a_machine_has_a_cookie_of_its_own() -> None:
+    first, second = ({"host": f"127.0.0.1:{port}"} for port in (7466, 7467))
+    jar = f"{baked('one', first, 'http').partition(';')[0]}; {baked('two', second, 'http').partition(';')[0]}"
+    assert [brought(head | {"cookie": jar}) for head in (first, second)] == ["one", "two"]
+    assert brought({"host": "rollcall.example", "cookie": jar}) == ""
 
 
 def test_over_tls_the_cookie_is_for_this_host_alone() -> None:
