@@ -174,12 +174,13 @@ async def test_the_stream_of_changes_ends_with_its_session(web: Web) -> None:
 
 
 async def test_what_others_put_into_the_jar_hides_no_session(web: Web) -> None:
-    """A browser keeps one jar for all the ports of a host, and much of what is in it is no cookie by the book."""
+    """A browser has one jar for all the ports of a host, and not all in it is a cookie by the book."""
     client = await entered(web)
     ((named, session),) = client.cookies.items()
     for others in ('theme={"dark":1}', "a=b c", "x", "é=ü", "", "=", f"{COOKIE}-1={session[:-1]}x"):
         jar = f"{others};{named}={session}; {others};x=y".encode()
-        assert (await (await web.client("")).get("/session", headers={"cookie": jar})).status_code == 200, jar
+        headers = {b"cookie": jar}
+        assert (await (await web.client("")).get("/session", headers=headers)).status_code == 200, jar
 
 
 def test_each_rollcall_of_a_machine_has_a_cookie_of_its_own() -> None:
