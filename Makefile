@@ -36,7 +36,8 @@ down: $(READY) ## Stop them
 # Half as many again as there are cores: tests wait for each other's processes more than they compute.
 WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 # What runs whole processes, or what others cover: to measure it takes time and tells nothing.
-UNMEASURED := tests/system tests/howto tests/dashboard tests/gateway/test_explored.py tests/gateway/test_states.py
+UNMEASURED := tests/system tests/howto tests/dashboard tests/security tests/simulation tests/bench tests/chaos \
+	tests/gateway/test_explored.py tests/gateway/test_states.py
 test: $(READY) $(JS) $(PARSER) system ## Run the tests in parallel, and hold the coverage goals
 	@$(BIN)/coverage erase
 	@$(BIN)/pytest -q -n $(WORKERS) $(UNMEASURED:%=--ignore=%) --cov --cov-report= --durations=5 --durations-min=2
