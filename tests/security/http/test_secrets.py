@@ -205,10 +205,11 @@ async def crash(program: Program) -> None:
 def holding(folder: Path, text: bytes) -> list[str]:
     """Return the files that hold it; those of a bus that is just ending may vanish."""
     found: list[str] = []
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if path.is_file() and text in path.read_bytes():
-                found.append(str(path))
+    for place, _, names in os.walk(folder):  # which goes on where a file or a folder has just gone
+        for path in map(Path(place).joinpath, names):
+            with suppress(FileNotFoundError):
+                if path.is_file() and text in path.read_bytes():
+                    found.append(str(path))
     return found
 
 
