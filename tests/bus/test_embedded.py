@@ -272,9 +272,9 @@ async def test_the_streams_stay_when_an_open_server_is_secured(tmp_path: Path) -
     guarded = EmbeddedServer(tmp_path / "bus", durability="relaxed", security=security)
     await guarded.start()
     try:
-        login = Login(security.keyring, role="admin", account="core", name="olga")
+        login = Login(security.keyring, role="house", account="core", name="house")
         client = await connect(
-            guarded.url, name="test", access=Access(login), inbox_prefix="_INBOX.olga", timeout_s=5
+            guarded.url, name="test", access=Access(login), inbox_prefix="_INBOX._house", timeout_s=5
         )
         assert client.guarded
         assert (await js_api(client, "STREAM.INFO.ROLLCALL_ACKS"))["state"]["messages"] == 1
