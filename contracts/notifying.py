@@ -36,11 +36,13 @@ THROTTLES: Final = ((1, MINUTE_US), (5, 15 * MINUTE_US), (11, 60 * MINUTE_US))
 class Holding(Struct, frozen=True, kw_only=True, gc=False):
     """A condition that holds now, as the store has it."""
 
-    key: str  # equal for as long as it is the same condition
+    key: str  # equal for as long as it is the same condition, also where that turns worse
     kind: Kind
     task_id: int | None
     subject: str  # whom or what it is about: an agent, a scope, a service
     why: str
+    asked: int  # pings without an answer
+    since: int
 
 
 class NotificationRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -52,7 +54,7 @@ class NotificationRow(Struct, frozen=True, kw_only=True, gc=False):
     task_id: int | None
     subject: str
     why: str
-    at: int
+    at: int  # since when it holds, or, of an end, when that was
     over: bool = False  # it says that another one is over
     of: int | None = None  # which
     ended_at: int | None = None  # when the condition was over

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from contracts.attention import KINDS, AttentionRow
+from contracts.attention import KINDS, AttentionKind, AttentionRow
 from contracts.codec import instant
+from contracts.notifying import Kind
 from contracts.operations.attention import AttentionView, ListResult
 from contracts.records import Agent
 from contracts.work import Lookup
@@ -31,7 +32,7 @@ def _of_task(row: AttentionRow) -> AttentionView:
     return AttentionView(
         kind=row.kind,
         since=instant(row.since),
-        why=_why(row),
+        why=reason(row.kind, row.why, row.asked),
         task=row.task_id,
         title=row.title,
         priority=row.priority,
@@ -41,26 +42,34 @@ def _of_task(row: AttentionRow) -> AttentionView:
     )
 
 
-def _why(row: AttentionRow) -> str:
-    match row.kind:
+def reason(kind: AttentionKind | Kind, why: str | None, asked: int) -> str:
+    """Return why somebody is needed, after so many pings without an answer: in the list, and in a notice."""
+    match kind:
         case "silent":
-            return f"{row.asked} pings without an answer"
+            return f"{asked} pings without an answer"
         case "exhausted":
-            return f"{row.asked} pings without an answer, and no step of the policy is left"
+            return f"{asked} pings without an answer, and no step of the policy is left"
         case "stalled":
-            return f"no progress since: {row.why}" if row.why else "accepted, and no progress"
+            return f"no progress since: {why}" if why else "accepted, and no progress"
         case "human":
-            return row.why or "waits for a person"
+            return why or "waits for a person"
+        case "unreachable":
+            return "no ping could be delivered to its address"
+        case "due":
+            return "its due date has passed"
+        case "brake":
+            return "many fell silent at once: nobody is declared dead"
         case _:
-            return row.why or row.kind
+            return why or kind
 
 
 def _of_agent(agent: Agent) -> AttentionView:
     dead = agent.status in ("dead", "dead_failed_revive")
+    kind: AttentionKind = "dead" if dead else "unreachable"
     return AttentionView(
-        kind="dead" if dead else "unreachable",
+        kind=kind,
         since=instant(agent.status_since if dead else agent.unreachable_since or agent.status_since),
-        why=(agent.dead_why or agent.status_why) if dead else "no ping could be delivered to its address",
+        why=reason(kind, agent.dead_why or agent.status_why, 0),
         status=agent.status,
         agent=agent.name,
     )

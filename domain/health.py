@@ -10,6 +10,7 @@ from typing import Final
 from contracts.codec import decode, micros
 from contracts.errors import RollcallError
 from contracts.messages import LoopVital, Vital
+from contracts.notifying import NotificationRow
 from contracts.operations.system import Finding
 from contracts.records import Agent, Brake, Due, Figures, Frozen, Machine, Process
 from domain.timers import SECOND_US
@@ -58,10 +59,14 @@ def fleet(
     dead: Sequence[Agent],
     machines: Sequence[Machine],
     brakes: Sequence[Brake],
+    ways: Sequence[NotificationRow],
     frozen: Frozen | None,
     now: int,
 ) -> tuple[Finding, ...]:
-    """Return what the fleet needs from somebody; `dead` are some of its dead agents."""
+    """Return what the fleet needs from somebody; `dead` are some of its dead agents.
+
+    `ways` are the open notices of ways in which people cannot be told.
+    """
     said: list[tuple[str, str, str]] = []
     if frozen is not None:
         why = f"{frozen.by} froze everything {span(now - frozen.since)} ago: {frozen.reason}"
@@ -79,6 +84,7 @@ def fleet(
     if figures.quarantined:
         why = f"{figures.quarantined} taken out of work: no decision was possible"
         said.append(("quarantined", why, "rollcall dlq ls"))
+    said += [(f"notify.{way.subject}", _untold(way, now), _try(way)) for way in ways]
     return tuple(Finding(name=name, severity="warning", detail=why, fix=fix) for name, why, fix in said)
 
 
@@ -93,6 +99,14 @@ def _braked(brake: Brake, now: int) -> str:
         "nobody is declared dead" if brake.released_at is None else "one after the other is declared dead"
     )
     return f"{many} {span(now - brake.began_at)} ago: {ending}"
+
+
+def _untold(way: NotificationRow, now: int) -> str:
+    return f"people cannot be told by {way.subject} since {span(now - way.at)}: {way.why}"
+
+
+def _try(way: NotificationRow) -> str:
+    return f"rollcall notification test --way {way.subject}   (then rollcall config show)"
 
 
 def _on(machine: Machine) -> str:

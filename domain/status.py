@@ -15,7 +15,7 @@ from domain.timers import SECOND_US
 
 WATCHED: Final = ("due", "list_processes", "list_alarms")
 TALLIES: Final = ("tally_tasks", "tally_assignments", "tally_agents", "figures")
-FLEET: Final = ("list_dead", "list_machines", "load_brakes", "get_meta")
+FLEET: Final = ("list_dead", "list_machines", "load_brakes", "get_meta", "failing_ways")
 QUERIES: Final = (*TALLIES, *FLEET, *WATCHED)
 Rows = Mapping[str, Sequence[Any]]
 
@@ -63,6 +63,7 @@ def findings(rows: Rows, now: int, *, expected: Sequence[str]) -> tuple[Finding,
             dead=rows["list_dead"],
             machines=rows["list_machines"],
             brakes=rows["load_brakes"],
+            ways=rows["failing_ways"],
             frozen=_frozen(rows["get_meta"]),
             now=now,
         ),

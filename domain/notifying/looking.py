@@ -15,6 +15,8 @@ from contracts.operations.notifying import (
     SentView,
 )
 from contracts.work import Changes, Fact, Row, View
+from domain.attention import reason
+from domain.health import span
 from domain.paging import following
 
 ACTOR = "rollcall:notifier"
@@ -23,40 +25,49 @@ WHY_CHARS = 300
 
 def changed(holding: Sequence[Holding], known: Sequence[NotificationRow]) -> bool:
     """Tell whether anything began, or is over."""
-    return {held.key for held in holding} != {row.key for row in known}
+    return {(held.key, held.kind) for held in holding} != {(row.key, row.kind) for row in known}
 
 
 def compare(view: View, now: int, holding: Sequence[Holding], known: Sequence[NotificationRow]) -> Changes:
     """Note what began and what is over; nothing where nothing changed."""
     before = {row.key: row for row in known}
+    still = {one.key: one for one in holding}
     rows: list[Row] = []
     facts: list[Fact] = []
-    for held in {one.key: one for one in holding}.values():
-        if held.key not in before:
-            began = _began(view, now, held)
-            rows.append(Row("insert_notification", began))
-            facts.append(_fact(began, "raised"))
-    still = {one.key for one in holding}
+    for held in still.values():
+        row = before.get(held.key)
+        if row is not None and row.kind == held.kind:
+            continue
+        if row is not None:  # it turned into another kind of itself: that is told, and nothing is over
+            rows.append(Row("end_notification", structs.replace(row, ended_at=now)))
+        began = _began(view, held)
+        rows.append(Row("insert_notification", began))
+        facts.append(_fact(began, "raised"))
     for row in known:
         if row.key not in still:
             ended = structs.replace(row, ended_at=now)
             over = structs.replace(
-                row, id=view.new_id("notifications"), at=now, over=True, of=row.id, ended_at=now
+                ended,
+                id=view.new_id("notifications"),
+                at=now,
+                over=True,
+                of=row.id,
+                why=f"over after {span(now - row.at)}",
             )
             rows += (Row("end_notification", ended), Row("insert_notification", over))
             facts.append(_fact(over, "over"))
     return Changes(rows=tuple(rows), facts=tuple(facts))
 
 
-def _began(view: View, now: int, held: Holding) -> NotificationRow:
+def _began(view: View, held: Holding) -> NotificationRow:
     return NotificationRow(
         id=view.new_id("notifications"),
         key=held.key,
         kind=held.kind,
         task_id=held.task_id,
         subject=held.subject,
-        why=held.why[:WHY_CHARS],
-        at=now,
+        why=reason(held.kind, held.why, held.asked)[:WHY_CHARS],
+        at=held.since,
     )
 
 
@@ -112,7 +123,7 @@ def _view(row: NotificationRow) -> NotificationView:
         at=instant(row.at),
         kind=row.kind,
         over=row.over,
-        urgent=row.kind in URGENT,
+        urgent=row.kind in URGENT and not row.over,
         task=row.task_id,
         subject=row.subject,
         why=row.why,

@@ -1,6 +1,5 @@
 """When people are told in one way, and in which words: throttled, quiet at night, several things at once."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from contracts.notifying import (
+    KINDS,
     MINUTE_US,
     THROTTLES,
     URGENT,
@@ -27,7 +27,7 @@ BACKOFF_US: Final = 30_000_000
 BACKOFF_MAX_US: Final = 15 * MINUTE_US
 DOUBLINGS_MAX: Final = 5
 LINES_MAX: Final = 20
-ANSWER_CHARS: Final = 200
+LINE_CHARS: Final = 200  # of a title, and of what a receiver answered
 WORDS: Final[Mapping[Kind, str]] = MappingProxyType(
     {
         "exhausted": "nobody answers about {task}",
@@ -44,6 +44,24 @@ WORDS: Final[Mapping[Kind, str]] = MappingProxyType(
         "alarm": "alarm: {subject}",
         "flood": "{subject} says more than intake takes",
         "channel": "people cannot be told by {subject}",
+    }
+)
+MANY: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        "exhausted": "nobody answers about {count} tasks",
+        "quarantined": "{count} tasks are kept aside: their decisions fail",
+        "human": "{count} agents wait for a human",
+        "unassigned": "nobody was found for {count} tasks",
+        "draft": "{count} drafts wait to be assigned or cancelled",
+        "due": "the due dates of {count} tasks have passed",
+        "unreachable": "{count} agents cannot be reached: their webhooks fail",
+        "told": "people are asked to look at {count} tasks",
+        "dead": "{count} agents are dead",
+        "unrecoverable": "{count} agents are dead and could not be revived",
+        "brake": "{count} times many fell silent at once: nobody there is declared dead",
+        "alarm": "{count} alarms",
+        "flood": "{count} senders say more than intake takes",
+        "channel": "{count} ways of telling people fail",
     }
 )
 
@@ -64,7 +82,7 @@ def take(
     row = known[0] if known else WayRow(way=way, told=0)
     if not news or now < max(row.leased_until, row.next_at) or not _free(row, now):
         return Changes()
-    if manner.quiet and not any(one.kind in URGENT for one in news):
+    if manner.quiet and not _urgent(news):
         return Changes()
     return Changes(
         rows=(Row("put_way", structs.replace(row, leased_until=now + LEASE_US)),),
@@ -81,7 +99,7 @@ def done(job: Job, answer: Answer, now: int, *, known: Sequence[WayRow]) -> Chan
         items=job.items,
         test=job.test,
         ok=answer.ok,
-        answer=answer.text[:ANSWER_CHARS],
+        answer=answer.text[:LINE_CHARS],
     )
     rows = [Row("insert_send", send)]
     if not job.test:
@@ -100,12 +118,17 @@ def message(way: Way, news: Sequence[NotificationRow], until: int, manner: Manne
         way=way,
         until=until,
         items=len(news),
-        title=f"Rollcall: {lines[0] if alone else _counted(news)}"[:ANSWER_CHARS],
+        title=f"Rollcall: {lines[0] if alone else _heading(news)}"[:LINE_CHARS],
         lines=tuple(lines),
         link=_link(alone, manner.link),
-        urgent=any(one.kind in URGENT and not one.over for one in news),
+        urgent=_urgent(news),
         message_id=f"notify:{way}:{news[0].id}-{news[-1].id}",
     )
+
+
+def _urgent(news: Sequence[NotificationRow]) -> bool:
+    """Return whether anything cannot wait; that it is over can."""
+    return any(one.kind in URGENT and not one.over for one in news)
 
 
 def _free(row: WayRow, now: int) -> bool:
@@ -121,23 +144,32 @@ def _told(row: WayRow, job: Job, now: int) -> WayRow:
 def _failed(row: WayRow, answer: Answer, now: int) -> WayRow:
     wait_us = min(BACKOFF_US << min(row.tries, DOUBLINGS_MAX), BACKOFF_MAX_US)
     return structs.replace(
-        row, leased_until=0, next_at=now + wait_us, tries=row.tries + 1, why=answer.text[:ANSWER_CHARS]
+        row, leased_until=0, next_at=now + wait_us, tries=row.tries + 1, why=answer.text[:LINE_CHARS]
     )
 
 
 def _line(row: NotificationRow, manner: Manner) -> str:
-    said = WORDS[row.kind].format(task=f"task {row.task_id}", subject=row.subject)
-    over = f"over: {said}" if row.over else said
-    whole = f"{over} ({row.why})" if manner.content and row.why else over
+    said = _said(row)
+    whole = f"{said} ({row.why})" if manner.content and row.why else said
     return " ".join(whole.split())  # of more than one line no mail can be: it is the subject too
 
 
-def _counted(news: Sequence[NotificationRow]) -> str:
-    """Return how many of which kind."""
-    began = Counter(one.kind for one in news if not one.over)
-    parts = [f"{count} {kind}" for kind, count in began.most_common()]
-    over = sum(one.over for one in news)
-    return ", ".join([*parts, *([f"{over} over"] if over else [])])
+def _said(row: NotificationRow) -> str:
+    said = WORDS[row.kind].format(task=f"task {row.task_id}", subject=row.subject)
+    return f"over: {said}" if row.over else said
+
+
+def _heading(news: Sequence[NotificationRow]) -> str:
+    """Return what presses most, in words, and how many more there are."""
+    first = min(news, key=lambda one: (one.over, one.kind not in URGENT, KINDS.index(one.kind)))
+    alike = [one for one in news if (one.kind, one.over) == (first.kind, first.over)]
+    if len(alike) > 1:
+        said = MANY[first.kind].format(count=len(alike))
+        said = f"over: {said}" if first.over else said
+    else:
+        said = " ".join(_said(first).split())
+    more = len(news) - len(alike)
+    return f"{said}, and {more} more" if more else said
 
 
 def _link(alone: NotificationRow | None, home: str) -> str:

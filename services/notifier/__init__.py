@@ -144,7 +144,8 @@ class _News(Struct, frozen=True):
 
 async def look(context: Context, now: int) -> None:
     """Note what began and what is over; as long as that is nothing, nobody who writes waits for us."""
-    holding = Lookup(query="holding", params=(("recent", now - RECENT_US), ("tried", now - TRIED_US)))
+    instants = (("now", now), ("recent", now - RECENT_US), ("tried", now - TRIED_US))
+    holding = Lookup(query="holding", params=instants)
     needs = Needs(lookups=(holding, OPEN))
     seen = Unit(
         key="notifier.look",

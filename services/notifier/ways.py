@@ -143,7 +143,8 @@ async def _slack(told: Receivers, outside: Outside, job: Job) -> Answer:
 
 def _plain(text: str) -> str:
     """Return text in which nobody is called and nothing is a link."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("@", "@\u200b")  # others who speak as Slack act on a bare @everyone
 
 
 async def _mail(told: Receivers, outside: Outside, job: Job) -> Answer:

@@ -1,28 +1,41 @@
 -- name: holding -> Holding
--- Every condition that holds now and that people want to know of.
-SELECT 'exhausted:' || task_id AS key, 'exhausted' AS kind, task_id, agent AS subject, 'nobody answers' AS why
-FROM assignments WHERE exhausted AND ended_at IS NULL
+-- Every condition that holds now and that people want to know of. Its key stays while it turns into a worse kind of
+-- itself; since when it holds is what `attention_*` says of it.
+SELECT lease.kind || ':' || lease.ref AS key, lease.kind AS kind, lease.task_id AS task_id, lease.agent AS subject,
+    lease.why AS why, lease.asked AS asked,
+    COALESCE(
+        (SELECT n.at FROM notifications n
+            WHERE n.key = lease.kind || ':' || lease.ref AND NOT n.over AND n.ended_at IS NULL), -- known already
+        (SELECT max(e.at) FROM audit e WHERE e.aggregate = 'assignment'
+            AND e.aggregate_id = CAST(lease.id AS TEXT) AND e.event = lease.event),
+        lease.assigned_at
+    ) AS since
+FROM (
+    SELECT 'exhausted' AS kind, task_id AS ref, 'exhausted' AS event, id, task_id, agent, '' AS why,
+        attempt - answered_attempt AS asked, assigned_at
+    FROM assignments WHERE exhausted AND ended_at IS NULL
+    UNION ALL
+    SELECT 'quarantined', task_id, 'quarantined', id, task_id, agent, quarantined, 0, assigned_at
+    FROM assignments WHERE quarantined IS NOT NULL AND ended_at IS NULL
+    UNION ALL
+    SELECT 'human', id, 'waiting', id, task_id, agent, COALESCE(wait_reason, wait_who, ''), 0, assigned_at
+    FROM assignments WHERE wait_kind = 'human' AND status = 'waiting'
+) AS lease
 UNION ALL
-SELECT 'quarantined:' || task_id, 'quarantined', task_id, agent, quarantined
-FROM assignments WHERE quarantined IS NOT NULL AND ended_at IS NULL
-UNION ALL
-SELECT 'human:' || id, 'human', task_id, agent, COALESCE(wait_reason, wait_who, '')
-FROM assignments WHERE wait_kind = 'human' AND status = 'waiting'
-UNION ALL
-SELECT 'unassigned:' || id, 'unassigned', id, '', status_why
+SELECT 'unowned:' || id, 'unassigned', id, '', status_why, 0, COALESCE(unassigned_since, created_at)
 FROM tasks /*sqlite: INDEXED BY tasks_alarmed */ WHERE alarmed AND status = 'todo'
 UNION ALL
-SELECT 'draft:' || id, 'draft', id, '', status_why
+SELECT 'unowned:' || id, 'draft', id, '', status_why, 0, created_at
 FROM tasks /*sqlite: INDEXED BY tasks_held_back */
 WHERE status = 'todo' AND assign_at IS NULL AND blockers = 0 AND NOT alarmed
 UNION ALL
-SELECT 'due:' || id, 'due', id, COALESCE(agent, ''), 'its due date has passed'
+SELECT 'due:' || id, 'due', id, COALESCE(agent, ''), '', 0, COALESCE(due_at, updated_at)
 FROM tasks /*sqlite: INDEXED BY tasks_late */ WHERE due_noticed AND status IN ('todo', 'in_progress')
 UNION ALL
-SELECT 'unreachable:' || name, 'unreachable', NULL, name, 'no ping could be delivered to its address'
+SELECT 'unreachable:' || name, 'unreachable', NULL, name, '', 0, unreachable_since
 FROM agents WHERE unreachable_since IS NOT NULL AND hidden_at IS NULL AND active
 UNION ALL
-SELECT 'told:' || a.id || ':' || s.step, 'told', e.task_id, s.target, 'a step of the policy turns to ' || s.target
+SELECT 'told:' || a.id || ':' || s.step, 'told', e.task_id, s.target, 'a step of the policy turns to ' || s.target, 0, s.at
 FROM escalations e
 CROSS JOIN assignments a -- in this order: of what is over there is much more
 CROSS JOIN escalation_steps s
@@ -30,21 +43,25 @@ WHERE e.ended_at IS NULL AND e.taken <> 0 AND e.steps LIKE '%notify%' AND a.task
     AND s.kind = 'notify' AND s.outcome = 'taken'
     AND NOT EXISTS (SELECT 1 FROM agents g WHERE g.name_key = lower(s.target))
 UNION ALL
-SELECT CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable:' ELSE 'dead:' END || name,
-    CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable' ELSE 'dead' END, NULL, name, COALESCE(dead_why, status_why)
+SELECT 'dead:' || name, CASE WHEN status = 'dead_failed_revive' THEN 'unrecoverable' ELSE 'dead' END, NULL, name,
+    COALESCE(dead_why, status_why), 0, status_since
 FROM agents /*sqlite: INDEXED BY agents_dead */
 WHERE status IN ('dead', 'dead_failed_revive') AND hidden_at IS NULL AND active
 UNION ALL
-SELECT 'brake:' || id, 'brake', NULL, scope, 'many fell silent at once: nobody is declared dead' FROM brakes WHERE ended_at IS NULL
+SELECT 'brake:' || id, 'brake', NULL, scope, '', 0, began_at FROM brakes WHERE ended_at IS NULL
 UNION ALL
-SELECT 'alarm:' || name, 'alarm', NULL, name, detail FROM alarms
+SELECT 'alarm:' || name, 'alarm', NULL, name, detail, 0, since FROM alarms
 UNION ALL
-SELECT 'flood:' || name_key, 'flood', NULL, max(name), max(reason) FROM intake
+SELECT 'flood:' || name_key, 'flood', NULL, max(name), max(reason), 0, min(at) FROM intake
 WHERE outcome = 'capped' AND at > :recent AND id > (SELECT COALESCE(max(id), 0) - 5000 FROM intake)
 GROUP BY name_key
 UNION ALL
-SELECT 'channel:' || way, 'channel', NULL, way, why FROM notify_ways
+SELECT 'channel:' || way, 'channel', NULL, way, why, 0, CAST(:now AS BIGINT) FROM notify_ways
 WHERE tries >= 3 AND next_at > :tried; -- what nobody tries any more was taken out of the configuration
+
+-- name: failing_ways -> NotificationRow
+-- The ways in which people cannot be told now.
+SELECT {columns} FROM notifications WHERE kind = 'channel' AND NOT over AND ended_at IS NULL ORDER BY id;
 
 -- name: open_notifications -> NotificationRow
 -- The conditions that people were told of and that are not over.
@@ -106,8 +123,8 @@ SELECT {columns} FROM notify_sends ORDER BY id DESC LIMIT :limit;
 -- The oldest that are over; it looks at no more rows than it may delete.
 DELETE FROM notifications
 WHERE id IN (
-    SELECT id FROM (SELECT id, at, over, ended_at FROM notifications ORDER BY id LIMIT :limit) AS oldest
-    WHERE at < :before AND (over OR ended_at IS NOT NULL)
+    SELECT id FROM (SELECT id, ended_at FROM notifications ORDER BY id LIMIT :limit) AS oldest
+    WHERE ended_at < :before
 );
 
 -- name: forget_sends

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,6 +134,17 @@ async def test_the_version_of_sqlite_counts_when_several_write(
     await anyio.Path(tmp_path / "other").mkdir()
     await stamped(tmp_path / "other", "pinger")
     assert (await look(rollcall, tmp_path / "other"))["sqlite"]["severity"] == "ok"
+
+
+async def test_a_way_in_which_people_cannot_be_told_is_a_finding(rollcall: Command, tmp_path: Path) -> None:
+    await stamped(tmp_path, "notifier")
+    with closing(sqlite3.connect(tmp_path / "rollcall.db")) as file:
+        held = "1, 'channel:ntfy', 'channel', NULL, 'ntfy', 'too late', 0, 0, NULL, NULL"
+        file.execute(f"INSERT INTO notifications VALUES ({held})")
+        file.commit()
+    found = (await look(rollcall, tmp_path))["notify.ntfy"]
+    assert (found["severity"], "too late" in found["detail"]) == ("warning", True)
+    assert found["fix"].startswith("rollcall notification test --way ntfy")
 
 
 async def test_nothing_runs_any_more(rollcall: Command, tmp_path: Path) -> None:

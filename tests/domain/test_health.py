@@ -7,6 +7,7 @@ from msgspec import structs
 
 from contracts.codec import encode, instant
 from contracts.messages import LoopVital, Vital
+from contracts.notifying import NotificationRow
 from contracts.operations.system import Finding
 from contracts.records import Brake, Due, Figures, Frozen, Machine, Process
 from domain import health
@@ -183,7 +184,7 @@ CALM = Figures(exhausted=0, quarantined=0, outbox=0, outbox_at=None, ping_at=Non
 
 
 def needs(figures: Figures = CALM, **rows: Any) -> tuple[Finding, ...]:
-    given: dict[str, Any] = {"dead": (), "machines": (), "brakes": (), "frozen": None}
+    given: dict[str, Any] = {"dead": (), "machines": (), "brakes": (), "ways": (), "frozen": None}
     return health.fleet(figures, **given | rows, now=NOW)
 
 
@@ -222,6 +223,18 @@ def test_what_the_fleet_needs_is_never_an_error() -> None:
     ]
     assert {row.severity for row in rows} == {"warning"}
     assert needs() == ()
+    slack = NotificationRow(
+        id=1,
+        key="channel:slack",
+        kind="channel",
+        task_id=None,
+        subject="slack",
+        why="answered 500",
+        at=ago(180),
+    )
+    assert [(row.name, row.severity, row.detail) for row in needs(ways=[slack])] == [
+        ("notify.slack", "warning", "people cannot be told by slack since 3 min: answered 500")
+    ]
     on = structs.replace(dead, machine="host1", status="dead_failed_revive", dead_why=None)
     assert [(row.detail, row.fix) for row in needs(dead=[on])] == [
         ("dead_failed_revive since 2 min: registered", "rollcall agent start ann")

@@ -30,6 +30,7 @@ def test_counts_ages_and_lags() -> None:
         "list_dead": [],
         "list_machines": [],
         "load_brakes": [],
+        "failing_ways": [],
         "get_meta": [("incarnation", "k"), ("frozen", '{"since":1,"by":"olga","reason":"upgrade"}')],
         "list_alarms": [Alarm(name="outbox", since=START, detail="waits", fix="rollcall run relay")],
     }

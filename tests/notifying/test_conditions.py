@@ -3,7 +3,7 @@
 Whoever adds a kind adds here how it begins and how it ends, or its test fails.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from bus.api import Outgoing
+from contracts import attention
 from contracts.notifying import KINDS, URGENT, Kind, Receivers
 from domain import pinging
 from domain.notifying.telling import WORDS
@@ -126,15 +127,30 @@ async def dead(case: Case) -> Course:
     await case.is_back("bob")
 
 
-async def unrecoverable(case: Case) -> Course:
+async def hears(case: Case, verb: str, state: str, **more: Any) -> None:
+    """Let the daemon of a machine say how bob's process is."""
+    body = {"session": "d1", "processes": [{"agent": "bob", "state": state, **more}]}
+    await case.world.raw(f"cmd.machine.m1.{verb}", msgspec.json.encode(body))
+
+
+async def gone(case: Case) -> Course:
     await case.world.agent("bob", beats="required")
-    running: dict[str, Any] = {"agent": "bob", "state": "running", "pid": 7, "session": "b1"}
-    failed = {"agent": "bob", "state": "failed", "why": "3 exits in 5 min"}
-    for verb, process in (("join", running), ("report", failed)):
-        body = {"session": "d1", "processes": [process]}
-        await case.world.raw(f"cmd.machine.m1.{verb}", msgspec.json.encode(body))
+    await hears(case, "join", "running", pid=7, session="b1")
+    await hears(case, "report", "gone", why="killed")
     yield None, "bob"
     await case.is_back("bob")
+
+
+async def unrecoverable(case: Case) -> Course:
+    await case.world.agent("bob", beats="required")
+    await hears(case, "join", "running", pid=7, session="b1")
+    await revived_in_vain(case)
+    yield None, "bob"
+    await case.is_back("bob")
+
+
+async def revived_in_vain(case: Case) -> None:
+    await hears(case, "report", "failed", why="3 exits in 5 min")
 
 
 async def brake(case: Case) -> Course:
@@ -211,12 +227,69 @@ async def test_each_condition_is_told_once_and_its_end_once(
             await case.until(lambda: min(said(begins)) > 0)
             (row,) = [one for one in (await people.listed()).items if one.kind == kind]
             assert (row.task, row.subject, row.over, row.urgent) == (task, subject, False, kind in URGENT)
+            await agrees(case, row)
         ends = f"over: {begins}"
         await case.until(lambda: min(said(ends)) > 0)
         await people.world.forward(minutes=5)
         assert (said(begins), said(ends)) == ((1, 1), (1, 1))
         rows = people.world.rows("SELECT over FROM notifications WHERE kind = ? ORDER BY id", kind)
         assert rows == [(0,), (1,)]
+
+
+async def agrees(case: Case, row: Any) -> None:
+    """Look whether a notice tells the same as the list of who needs somebody: since when, and why."""
+    kind = "dead" if row.kind == "unrecoverable" else row.kind
+    needed = [one for one in (await case.world.operator("attention.ls")).items if one.kind == kind]
+    assert len(needed) == (kind in attention.KINDS)
+    if needed:
+        assert row.at == needed[0].since
+        if kind != "exhausted":  # whoever does not answer is asked again and again
+            assert row.why == needed[0].why
+
+
+async def alarmed(case: Case) -> None:
+    await case.says("UPDATE tasks SET alarmed = true")
+
+
+TURNS: Final = ((gone, revived_in_vain, "unrecoverable"), (draft, alarmed, "unassigned"))
+
+
+@pytest.mark.parametrize(("course", "turn", "kind"), TURNS)
+async def test_what_turns_into_another_kind_of_itself_is_not_told_to_be_over(
+    told: Open,
+    hook: Hook,
+    other: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+    course: Callable[[Case], Course],
+    turn: Callable[[Case], Awaitable[None]],
+    kind: Kind,
+) -> None:
+    async with told(Receivers(webhook_url=hook.url, log=False), ports=(hook.port,)) as people:
+        case = Case(people, other, monkeypatch)
+        async with asynccontextmanager(course)(case) as (task, subject):
+            await case.until(lambda: len(hook.got) == 1)
+            await turn(case)
+            await case.until(lambda: len(hook.got) == 2)
+            worse = WORDS[kind].format(task=f"task {task}", subject=subject)
+            assert hook.got[1][2]["lines"] == [worse]
+            (row,) = (await people.listed(open=True)).items
+            assert (row.kind, row.over) == (kind, False)
+        await case.until(lambda: len(hook.got) == 3)
+        assert hook.got[2][2]["lines"] == [f"over: {worse}"]
+
+
+async def test_an_end_is_listed_as_one_with_its_own_time(
+    told: Open, hook: Hook, other: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with told(Receivers(webhook_url=hook.url), ports=(hook.port,)) as people:
+        case = Case(people, other, monkeypatch)
+        async with asynccontextmanager(exhausted)(case):
+            await people.until(1)
+        await people.until(1, over=True)
+        ended, began = (await people.listed()).items
+        assert (began.why.startswith("6 pings"), began.over, began.ended_at) == (True, False, ended.at)
+        assert (ended.why.startswith("over after"), ended.over, ended.urgent) == (True, True, False)
+        assert ended.at > began.at
 
 
 def test_the_page_names_all_conditions_and_which_are_urgent() -> None:

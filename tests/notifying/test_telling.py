@@ -29,7 +29,7 @@ from contracts.notifying import (
     WayRow,
 )
 from domain.notifying import telling
-from services.notifier import mailing
+from services.notifier import mailing, ways
 from tests.notifying.conftest import Hook, Open, Postbox
 from tests.support.nats import until
 
@@ -129,6 +129,11 @@ async def test_each_way_gets_what_it_reads(told: Open, hook: Hook, postbox: Post
         assert f"http://h/tasks/{task}" in text
 
 
+def test_in_slack_and_what_speaks_like_it_nobody_is_called() -> None:
+    said = ways._plain("<!channel> <@U1> @everyone @here & <https://x>")
+    assert not [call for call in ("<", ">", "@everyone", "@here", "@U1") if call in said]
+
+
 async def test_who_hangs_or_fails_keeps_nobody_waiting_and_is_seen(
     told: Open, hook: Hook, postbox: Postbox
 ) -> None:
@@ -155,6 +160,9 @@ async def test_who_hangs_or_fails_keeps_nobody_waiting_and_is_seen(
         open_ones = {(one.kind, one.subject) for one in (await people.listed(open=True)).items}
         await until(lambda: len(people.world.rows("SELECT 1 FROM notifications WHERE kind = 'channel'")) == 3)
         assert ("exhausted", "Ruto") in open_ones
+        said = {one.name: one.detail for one in (await people.world.operator("system.status")).findings}
+        assert said.keys() >= {"notify.webhook", "notify.slack", "notify.mail"}
+        assert "answered 503" in said["notify.webhook"]
         hook.status = 200
         await people.world.forward(minutes=20)
         await until(lambda: bool(hook.got))
@@ -314,6 +322,9 @@ def test_quiet_hours_let_only_the_urgent_through() -> None:
     assert taken(0, None, row(1), row(2, "exhausted"), quiet=True)
     assert taken(0, None, row(1))
     assert not taken(0, None)
+    ended = row(2, "exhausted", over=True)
+    assert not taken(0, None, row(1), ended, quiet=True)  # that it is over wakes nobody
+    assert taken(0, None, ended)
 
 
 def test_a_lease_and_a_pause_are_kept() -> None:
@@ -346,8 +357,31 @@ def test_every_kind_has_its_words(kind: Kind) -> None:
 def test_a_long_list_is_cut_and_counted() -> None:
     news = [row(n) for n in range(1, 30)] + [row(30, "dead", over=True)]
     job = telling.message("log", news, 30, Manner(link="h"))
-    assert (job.title, job.lines[-1], len(job.lines)) == ("Rollcall: 29 human, 1 over", "and 10 more", 21)
-    assert job.link == "h/"
+    assert (job.lines[-1], len(job.lines), job.link) == ("and 10 more", 21, "h/")
+
+
+@pytest.mark.parametrize(
+    ("news", "title"),
+    [
+        ([row(1, "channel"), row(2, "channel")], "2 ways of telling people fail"),
+        ([row(1), row(2, "dead", over=True)], "bob waits for a human about task 7, and 1 more"),
+        ([row(1), row(2), row(3, "alarm", why="hush")], "alarm: bob, and 2 more"),
+        ([row(1, over=True), row(2, over=True)], "over: 2 agents wait for a human"),
+        ([row(1, "dead", over=True), row(2, "due")], "the due date of task 7 has passed, and 1 more"),
+    ],
+)
+def test_the_title_of_several_is_in_words_the_most_pressing_first(
+    news: list[NotificationRow], title: str
+) -> None:
+    for content in (False, True):
+        job = telling.message("log", news, 9, Manner(content=content))
+        assert job.title == f"Rollcall: {title}"
+    assert "{" not in telling.message("log", news * 2, 9, Manner()).title
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_words_for_several(kind: Kind) -> None:
+    assert "2" in telling.message("log", [row(1, kind), row(2, kind)], 2, Manner()).title
 
 
 def test_a_job_survives_the_way_through_the_store() -> None:

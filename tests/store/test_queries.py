@@ -195,7 +195,7 @@ PLANS = {
 }
 # A loop over the keys that were given, over an index that holds only what is asked for, or to the last row.
 GIVEN = re.compile(
-    r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest"
+    r"SCAN (CONSTANT ROW|audit|json_each|t|latest|oldest|lease"
     r"|agents USING INDEX agents_(able|unpinged|endpoints|unreachable|dead)|brakes USING INDEX brakes_open"
     r"|assignments USING INDEX assignments_(exhausted|quarantined|human)|e USING INDEX escalations_running"
     r"|tasks USING INDEX tasks_(alarmed|held_back|late)|alarms|notify_ways"
