@@ -5,13 +5,14 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 AttentionKind = Literal[
-    "human", "exhausted", "dead", "unreachable", "quarantined", "silent", "unassigned", "stalled"
+    "human", "exhausted", "dead", "unreachable", "quarantined", "silent", "escalated", "unassigned", "stalled"
 ]
 """Why somebody is needed, the most pressing first.
 
 `human`: its holder waits for a person; `exhausted`: asked in vain to the end of the policy; `dead`: an agent;
 `unreachable`: an agent whose webhook failed too often; `quarantined`: no decision was possible; `silent`: two
-pings or more without an answer; `unassigned`: for too long; `stalled`: accepted, and no progress.
+pings or more without an answer; `escalated`: moved on by a policy, and its new holder has not answered yet;
+`unassigned`: for too long; `stalled`: accepted, and no progress.
 """
 KINDS: tuple[AttentionKind, ...] = get_args(AttentionKind)
 

@@ -29,10 +29,11 @@ def listed(rows: Mapping[Lookup, Sequence[Any]]) -> ListResult:
 
 
 def _of_task(row: AttentionRow) -> AttentionView:
+    moved = f"Escalated to {row.agent}, not answered yet" if row.kind == "escalated" else None
     return AttentionView(
         kind=row.kind,
         since=instant(row.since),
-        why=reason(row.kind, row.why, row.asked),
+        why=moved or reason(row.kind, row.why, row.asked),
         task=row.task_id,
         title=row.title,
         priority=row.priority,

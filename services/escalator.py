@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from bus.service import Chore, Duty, Endpoint, Front, Inbox, Listener, Request
+from contracts.codec import micros
 from contracts.operations import BY_NAME
 from contracts.work import Changes, Claim, Lookup, Needs, Unit, View
 from domain import escalation, lists, policies, previewing
@@ -89,7 +90,9 @@ def _set(request: Request) -> Unit:
 
 
 def _list_escalations(request: Request) -> Unit:
-    return request.page("list_escalations", lists.escalations)
+    since = request.params.ended_since
+    ended_since = None if since is None else micros(since)
+    return request.page("list_escalations", lists.escalations, ended_since=ended_since)
 
 
 def _show_escalation(request: Request) -> Unit:

@@ -81,9 +81,13 @@ class NoticesResult(Struct, frozen=True, kw_only=True):
 
 
 class EscalationsParams(Page, frozen=True, kw_only=True):
-    """Which escalations to list, a page at a time: those that run, or all."""
+    """Which escalations to list, a page at a time: those that run, or all.
+
+    `ended_since`: beside those that run, those that ended then or later.
+    """
 
     all: bool = False
+    ended_since: datetime | None = None
 
 
 class EscalationView(Struct, frozen=True, kw_only=True):
@@ -169,7 +173,7 @@ OPERATIONS = (
         "ls",
         EscalationsParams,
         EscalationsResult,
-        "List escalations: those that run, or all.",
+        "List escalations: those that run, those that ended lately too, or all.",
         priority="look",
         errors=(),
         http=(Route("GET", "/escalations"),),

@@ -17,11 +17,12 @@ class Player(Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...] = ()
     capacity: int = 3
     beats: str = "required"
+    more: tuple[str, ...] = ()  # what it is told beside its name
     finishes: bool = True  # else what it is given has to reach the main agent
 
 
-def fleet(examples: Path, main_agent: str) -> list[Player]:
-    """Return the players that can run here."""
+def fleet(examples: Path, main_agent: str, thinks_s: float) -> list[Player]:
+    """Return the players that can run here; the main agent thinks so long before its first answer."""
 
     def ours(name: str) -> tuple[str, ...]:
         return sys.executable, str(examples / f"{name}.py")
@@ -74,6 +75,7 @@ def fleet(examples: Path, main_agent: str) -> list[Player]:
             name=main_agent,
             about="the main agent, who gets what others left: ruto.py",
             command=ours("ruto"),
+            more=(f"{thinks_s:g}",),
         ),
     ]
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ START_S: Final = 20.0
 STOP_S: Final = 20.0
 JOIN_S: Final = 15.0
 POLL_S: Final = 0.1
+THINKS_S: Final = 600.0  # in the time of promises: long enough to see who has not answered yet
+STAYS_S: Final = 60.0  # from the beginning, for whoever has opened the dashboard
+SESSION: Final = "rcl_session_"
 
 
 class Stage:
@@ -33,7 +37,7 @@ class Stage:
     def __init__(self, folder: Path, examples: Path, *, main_agent: str, scale: float) -> None:
         self.folder = folder
         self.examples = examples
-        self.players = fleet(examples, main_agent)
+        self.players = fleet(examples, main_agent, THINKS_S * scale)
         self.main_agent = main_agent
         self.scale = scale
         self.env = environment(folder, scale)
@@ -41,12 +45,16 @@ class Stage:
         backlog = (examples / "backlog.jsonl").read_text("utf-8")
         self.tasks: list[dict[str, Any]] = [json.loads(line) for line in backlog.splitlines()]
         self.screen = Screen(len(self.tasks))
+        self.stays_s = STAYS_S
+        self.opened = False  # whether somebody has followed the link into the dashboard
 
     async def run(self, seconds: float, plant: str | None) -> int:
         """Play, and return 0 if every promise was kept."""
+        ends = time.monotonic() + min(seconds, self.stays_s)
         try:
             async with asyncio.timeout(seconds):
                 await self._play()
+            await self._stay(ends - time.monotonic())
         except TimeoutError:
             self.screen.say("the time is up")
         except Ended as error:
@@ -85,8 +93,17 @@ class Stage:
             pairs = zip(created["created"], self.tasks, strict=True)
             self.screen.begin({task: (spec["key"], spec["title"]) for task, spec in pairs})
             await self.screen.all_done.wait()
+            tokens = (await self._ask(bus, "monitor.token-ls", {}))["items"]
+            self.opened = any(token["prefix"].startswith(SESSION) for token in tokens)
         finally:
             await bus.drain()
+
+    async def _stay(self, left_s: float) -> None:
+        """Let whoever looks at the dashboard look on; where nobody does, end at once."""
+        if not self.opened or left_s <= 0:
+            return
+        self.screen.say(f"all is done; the dashboard stays for {left_s:.0f} s more, as somebody looks at it")
+        await asyncio.sleep(left_s)
 
     async def _raise(self) -> NatsBus:
         """Start the bus and all services, and the recording."""
@@ -117,7 +134,7 @@ class Stage:
             await self._ask(bus, "monitor.agent-add", agent)
         for player in self.players:
             env = self.env | {"NATS_CREDS": await self.guest.admit(bus, "agent", player.name)}
-            await self.processes.start(player.name, (*player.command, player.name), env)
+            await self.processes.start(player.name, (*player.command, player.name, *player.more), env)
         async with asyncio.timeout(JOIN_S):
             while absent := await self._absent(bus):
                 self.processes.check(*absent)

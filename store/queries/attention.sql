@@ -19,7 +19,8 @@ FROM (
                 WHEN exhausted THEN 'exhausted'
                 WHEN wait_kind = 'human' THEN 'human'
                 WHEN stalled THEN 'stalled'
-                ELSE 'silent'
+                WHEN attempt - answered_attempt > 1 THEN 'silent'
+                ELSE 'escalated'
             END AS kind,
             CASE
                 WHEN quarantined IS NOT NULL THEN 'quarantined'
@@ -36,13 +37,16 @@ FROM (
         FROM assignments
         WHERE ended_at IS NULL AND (
             quarantined IS NOT NULL OR exhausted OR stalled OR (status = 'waiting' AND wait_kind = 'human')
-            OR (status = 'pending' AND attempt - answered_attempt > 1)
+            OR (status = 'pending' AND (
+                attempt - answered_attempt > 1 OR (level > 0 AND answered_attempt = 0)
+            ))
         )
     ) AS flagged
     JOIN tasks t ON t.id = flagged.task_id
     ORDER BY
         CASE flagged.kind
-            WHEN 'human' THEN 0 WHEN 'exhausted' THEN 1 WHEN 'quarantined' THEN 2 WHEN 'silent' THEN 3 ELSE 4
+            WHEN 'human' THEN 0 WHEN 'exhausted' THEN 1 WHEN 'quarantined' THEN 2 WHEN 'silent' THEN 3
+            WHEN 'escalated' THEN 4 ELSE 5
         END,
         t.priority, flagged.assignment_id
     LIMIT :limit

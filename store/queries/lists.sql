@@ -36,7 +36,7 @@ WHERE agent = (SELECT name FROM agents WHERE name_key = lower(:agent)) AND id > 
 ORDER BY id LIMIT :limit;
 
 -- name: list_escalations -> EscalationLine
--- A page of escalations: those that run, or all.
+-- A page of escalations: all, or those that run and those that ended since an instant.
 SELECT {e.columns but title, agent, assignment_id}, t.title, t.agent, t.assignment_id
 FROM escalations e JOIN tasks t ON t.id = e.task_id
 WHERE CAST(:all AS BOOLEAN) AND e.id > :after
@@ -44,6 +44,11 @@ UNION ALL
 SELECT {e.columns but title, agent, assignment_id}, t.title, t.agent, t.assignment_id
 FROM escalations e JOIN tasks t ON t.id = e.task_id
 WHERE NOT CAST(:all AS BOOLEAN) AND e.ended_at IS NULL AND e.id > :after
+UNION ALL
+SELECT {e.columns but title, agent, assignment_id}, t.title, t.agent, t.assignment_id
+FROM escalations e JOIN tasks t ON t.id = e.task_id
+WHERE NOT CAST(:all AS BOOLEAN) AND e.id > :after
+    AND e.id IN (SELECT x.id FROM escalations x WHERE x.ended_at >= CAST(:ended_since AS BIGINT))
 ORDER BY 1 LIMIT :limit;
 
 -- name: escalation_numbered -> EscalationLine

@@ -118,8 +118,9 @@ async def test_who_cannot_be_told_is_offered_nothing_until_somebody_says_so(
     await post.agent("builder", ear.url, capacity=2)
     await post.task("ship it", "builder")
     await post.until_over()
-    (item,) = (await post.world.operator("attention.ls")).items
+    item, moved = (await post.world.operator("attention.ls")).items
     assert (item.kind, item.agent) == ("unreachable", "builder")
+    assert (moved.kind, moved.agent) == ("escalated", "Ruto")
     task = await post.task("and this", "builder")
     shown = (await post.world.operator("task.show", task=task)).task
     assert (shown.status, shown.agent) == ("todo", None)  # the main agent has no room left either
@@ -137,7 +138,7 @@ async def test_who_cannot_be_told_is_offered_nothing_until_somebody_says_so(
     await post.until_over()
     assert (await post.world.operator("task.show", task=task)).task.agent == "builder"
     assert len(post.world.events("unreachable", of="agent")) == 1
-    assert (await post.world.operator("attention.ls")).items == ()
+    assert (await post.world.operator("attention.ls")).items == (moved,)
 
 
 async def test_a_ping_that_arrives_shows_that_it_can_be_told(post: Post, ear: Receiver) -> None:

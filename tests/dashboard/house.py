@@ -252,6 +252,25 @@ def _escalate(house: House, now: int) -> None:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(row, step, kind, outcome, target, reason, now - minutes * MINUTE),
         )
+    _ended(house, now)
+
+
+def _ended(house: House, now: int) -> None:
+    """Let another have been answered by the main agent."""
+    row, task = house.sql(
+        "SELECT a.id, t.id FROM assignments a JOIN tasks t ON t.id = a.task_id"
+        " WHERE t.title = 'Longer heartbeat limits'"
+    )[0]
+    house.sql(
+        "INSERT INTO escalations (task_id, round, policy, steps, position, taken, started_at, ended_at,"
+        " end_reason, version) VALUES (?, 1, 'default', ?, 1, 1, ?, ?, 'completed', 2)",
+        *(task, json.dumps([{"kind": "main"}]), now - 31 * MINUTE, now - 12 * MINUTE),
+    )
+    house.sql(
+        "INSERT INTO escalation_steps (assignment_id, step, kind, outcome, target, reason, at)"
+        " VALUES (?, 1, 'main', 'taken', 'Ruto', 'no ack within 30 min', ?)",
+        *(row, now - 31 * MINUTE),
+    )
 
 
 def _back(house: House) -> None:

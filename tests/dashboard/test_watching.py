@@ -8,11 +8,13 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from tests.dashboard.conftest import Eyes
-from tests.dashboard.house import House
+from tests.dashboard.house import House, lease
 from tests.dashboard.test_stories import at, one
 from tests.support.nats import until
 
 pytestmark = pytest.mark.timeout(120)
+
+AUDIT = "Migrate the audit table without a lock"
 
 
 async def number(badge: Locator) -> int:
@@ -48,6 +50,25 @@ async def test_what_people_are_told_is_listed_and_counted_until_it_is_over(eyes:
     await at(looker, house, "/notifications")
     await expect(looker.locator(".told li").first).to_be_visible()
     await expect(looker.get_by_role("button", name="Send a test")).to_have_count(0)
+
+
+async def test_what_was_escalated_stays_until_it_is_answered_and_stands_as_ended_then(
+    eyes: Eyes, house: House
+) -> None:
+    house.change(lease(AUDIT), level=1, attempt=1)
+    page = await eyes.page()
+    row = page.locator(".need", has_text=AUDIT)
+    await expect(row.locator(".status")).to_have_text("Escalated")
+    await expect(row).to_contain_text("Escalated to night-owl, not answered yet")
+    await expect(row.get_by_role("button", name="Reassign")).to_be_visible()
+    await at(page, house, "/escalations")
+    ended = page.locator("h2:has-text('Ended in the last hour') + ul > li")
+    await expect(ended).to_have_count(1)
+    await expect(ended).to_contain_text(re.compile("Longer heartbeat limits.*Completed by Ruto.*min ago"))
+    await house.say("night-owl", "complete", assignment=one(house, AUDIT, "id"))
+    await expect(page.get_by_text("No escalation runs")).to_be_visible()
+    await expect(ended).to_have_count(2)
+    await expect(ended.first).to_contain_text(re.compile(f"{AUDIT}.*Completed by night-owl.*s ago"))
 
 
 async def test_pings_and_changes_are_tailed_filtered_paused_and_copied(eyes: Eyes, house: House) -> None:

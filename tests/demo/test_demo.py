@@ -54,7 +54,7 @@ def checked(store: Path, recording: Path) -> tuple[int, str]:
 
 
 class Tried(Stage):
-    """A run at whose doors somebody knocks who has shown nothing."""
+    """A run at whose doors somebody knocks who has shown nothing, and whose link somebody follows."""
 
     refused = ("", 0)
 
@@ -69,6 +69,10 @@ class Tried(Stage):
         writer.close()
         async with httpx.AsyncClient(base_url=(state / "http.url").read_text("utf-8").strip()) as client:
             status = (await client.get("/api/v1/tasks")).status_code
+            link = next(line for line in self.processes.tail("link").split() if "#" in line)
+            code = {"code": link.rpartition("#")[2]}
+            origin = {"origin": str(client.base_url).rstrip("/")}
+            (await client.post("/api/v1/session", json=code, headers=origin)).raise_for_status()
         self.refused = said.decode().strip(), status
         return bus
 
@@ -77,7 +81,9 @@ class Tried(Stage):
 def test_it_keeps_every_promise_and_finds_every_fault(tmp_path: Path) -> None:
     """One run for all of it: it takes half a minute."""
     stage = Tried(tmp_path, EXAMPLES, main_agent="Ruto", scale=SCALE)
+    stage.stays_s = 0
     assert asyncio.run(stage.run(150, None)) == 0
+    assert stage.opened
     assert stage.refused == ("-ERR 'Authorization Violation'", 401)
     told = "\n".join(Summary(tmp_path / "store.db", SCALE).lines(SILENT))
     assert "24 of 24 tasks done" in told
@@ -128,6 +134,20 @@ def test_a_play_that_does_not_come_up_fails(tmp_path: Path, capsys: pytest.Captu
     stage.env["ROLLCALL_NONSENSE"] = "1"
     assert asyncio.run(stage.run(20, None)) == 1
     assert "did not come up" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_it_stays_for_whoever_looks_and_for_nobody_else(
+    *, opened: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Played(Stage):
+        async def _play(self) -> None:
+            self.opened = opened
+
+    stage = Played(tmp_path, EXAMPLES, main_agent="Ruto", scale=SCALE)
+    stage.stays_s = 0.05 if opened else 3600
+    asyncio.run(stage.run(7200, None))
+    assert ("somebody looks at it" in capsys.readouterr().out) is opened
 
 
 def test_events_before_the_names_are_told_later(capsys: pytest.CaptureFixture[str]) -> None:

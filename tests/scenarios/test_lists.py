@@ -1,5 +1,6 @@
 """Pages of assignments, comments, notices and escalations, by every filter."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -106,6 +107,10 @@ async def test_escalations_are_listed_with_their_own_steps_and_what_was_skipped(
     (ended,) = (await world.operator("escalation.ls", all=True, limit=1)).items
     assert (ended.id, ended.end_reason, ended.agent) == (row.id, "completed", None)
     assert await ids(world, "escalation.ls", all=True, after=ended.id) == []
+    assert ended.ended_at is not None
+    assert await ids(world, "escalation.ls", ended_since=ended.ended_at) == [row.id]
+    later = ended.ended_at + timedelta(microseconds=1)
+    assert await ids(world, "escalation.ls", ended_since=later) == []
     with pytest.raises(Refused, match="404 not_found"):
         await world.operator("escalation.show", escalation=999)
 

@@ -45,6 +45,16 @@ async def test_who_is_acked_for_is_asked_later_and_has_said_nothing(world: World
     assert (await world.lease(task)).agent == "Ruto"
 
 
+async def test_what_was_escalated_needs_somebody_until_its_new_holder_answers(world: World) -> None:
+    task, _ = await world.given("a1")
+    await world.forward(minutes=31)
+    (item,) = await attention(world)
+    assert (item["kind"], item["agent"]) == ("escalated", "Ruto")
+    assert item["why"] == "Escalated to Ruto, not answered yet"
+    await world.says("Ruto", "ack", await world.lease(task))
+    assert await attention(world) == []
+
+
 async def test_who_is_exhausted_is_acked_by_an_operator(world: World) -> None:
     task, _ = await world.given("a1")
     await world.forward(hours=8)

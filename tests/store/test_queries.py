@@ -152,6 +152,7 @@ PLANS = {
     "list_escalations": [
         "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)",
         "SEARCH e USING INDEX escalations_running (id>?)",
+        "SEARCH x USING COVERING INDEX escalations_ended_at (ended_at>?)",
         "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)",
     ],
     "escalation_numbered": ["SEARCH e USING INTEGER PRIMARY KEY", "SEARCH t USING INTEGER PRIMARY KEY"],

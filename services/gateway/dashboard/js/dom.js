@@ -95,7 +95,8 @@ export function setSkew(ms) {
   skew = ms;
 }
 
-function nowMs() {
+/** The time of the house, in ms. */
+export function nowMs() {
   return Date.now() - skew;
 }
 

@@ -2,13 +2,15 @@
 // is read again, together. Whoever draws is told once per frame what has changed.
 
 import { pages, query, read, Stream } from "./api.js";
-import { setSkew } from "./dom.js";
+import { nowMs, setSkew } from "./dom.js";
 
 const FLUSH_MS = 300;
 const SLOW_MS = 1200; // lists that are read whole
 const TAIL_MAX = 2000;
 const FEW = 6;
 const PAGE = 500;
+const HOUR_MS = 3600e3; // how long what has ended is still shown
+const CHAINS = 50; // escalations that run, and as many that have ended
 const LEASES = 9; // of a task, the newest, whose changes are read
 
 export const known = {
@@ -134,15 +136,24 @@ async function loadDetail(id) {
 
 async function loadList(topic) {
   readAt.set(topic, Date.now());
-  const found = await read(LISTS[topic]);
+  const found = await read(LISTS[topic] + (topic === "escalations" ? query({ ended_since: new Date(nowMs() - HOUR_MS).toISOString(), limit: PAGE }) : ""));
   if (topic === "status") setSkew(Date.now() - Date.parse(found.at));
   if (topic === "attention") {
     const old = new Map(known.attention?.items.map((item) => [keyOf(item), item]));
     found.items = found.items.map((item) => same(old.get(keyOf(item)), item));
   }
-  if (topic === "escalations") found.items = await Promise.all(found.items.slice(0, 50).map((one) => read(`/escalations/${one.id}`)));
+  if (topic === "escalations") await chains(found);
   known[topic] = found;
   touch(topic);
+}
+
+/** Read the steps of escalations; those of one that has ended change no more. */
+async function chains(found) {
+  const old = new Map(known.escalations?.ended.map((one) => [one.escalation.id, one]));
+  const whole = (items) => Promise.all(items.map((one) => old.get(one.id) ?? read(`/escalations/${one.id}`)));
+  const ended = found.items.filter((one) => one.ended_at).sort((a, b) => b.ended_at.localeCompare(a.ended_at));
+  found.ended = await whole(ended.slice(0, CHAINS));
+  found.items = await whole(found.items.filter((one) => !one.ended_at).slice(0, CHAINS));
 }
 
 /** What tells one thing that needs somebody from another. */

@@ -29,6 +29,7 @@ const STATUS = {
   quarantined: ["Quarantined", "dead", "bad"],
   unreachable: ["Unreachable", "suspect", "bad"],
   silent: ["Silent", "suspect", "warn"],
+  escalated: ["Escalated", "escalations", "warn"],
   unassigned: ["Unassigned", "todo", "warn"],
   ok: ["OK", "done", "good"],
   warning: ["Warning", "suspect", "warn"],

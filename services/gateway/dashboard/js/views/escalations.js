@@ -4,7 +4,7 @@ import { inquire, send } from "../api.js";
 import { age, fill, h } from "../dom.js";
 import { known, soon } from "../store.js";
 import { asToml, fromToml, STEP_KINDS } from "../toml.js";
-import { badge, button, field, loading, mayRule, muted, select, taskLink, toast, told } from "../ui.js";
+import { badge, button, field, loading, mayRule, muted, select, status, taskLink, toast, told } from "../ui.js";
 
 const STEP_ABOUT = {
   retry: "the same agent, once more", peer: "another agent that is able", main: "the main agent", notify: "somebody is told; the task stays",
@@ -41,9 +41,10 @@ export function openEscalations(main, { words, address }) {
   }
 
   function drawRunning() {
-    const items = known.escalations?.items ?? [];
+    const { items, ended } = known.escalations ?? { items: [], ended: [] };
     fill(running, h("h2", {}, "Running ", muted(String(items.length))),
-      items.length ? h("ul", { class: "plain" }, items.map(escalation)) : h("p", { class: "muted" }, "No escalation runs: everybody has answered."));
+      items.length ? h("ul", { class: "plain" }, items.map(escalation)) : h("p", { class: "muted" }, "No escalation runs: everybody has answered."),
+      ended.length > 0 && [h("h2", {}, "Ended in the last hour ", muted(String(ended.length))), h("ul", { class: "plain" }, ended.map(escalation))]);
   }
 
   function escalation({ escalation: one, steps: told }) {
@@ -53,8 +54,16 @@ export function openEscalations(main, { words, address }) {
       return h("li", {}, badge(`${place + 1} ${step.kind}`, tone), was
         ? h("div", {}, `${was.outcome}${was.target ? `: ${was.target}` : ""} · `, age(was.at), h("p", { class: "hint", dir: "auto" }, was.reason)) : muted("not yet"));
     });
-    return h("li", {}, h("div", {}, taskLink(one.task_id, [h("span", { class: "id" }, `#${one.task_id} `), h("b", { dir: "auto" }, one.title)]), muted(` with ${one.agent ?? "nobody"}, by its copy of ${one.policy}, begun `, age(one.started_at)),
+    return h("li", {}, h("div", {}, taskLink(one.task_id, [h("span", { class: "id" }, `#${one.task_id} `), h("b", { dir: "auto" }, one.title)]), one.ended_at ? endOf(one, told) : muted(` with ${one.agent ?? "nobody"}, by its copy of ${one.policy}, begun `, age(one.started_at)),
       h("ol", { class: "chain" }, chain)));
+  }
+
+  /** How it ended, when, and who had it then: whom its last step gave it to. */
+  function endOf(one, told) {
+    const last = told.findLast((step) => step.outcome === "taken" && step.kind !== "notify");
+    const good = one.end_reason === "completed";
+    return [" ", status(good ? "completed" : "offline", good ? "Completed" : "Ended"),
+      muted(last && ` ${good ? "by" : "while with"} ${last.target}`, !good && h("span", { dir: "auto" }, `: ${one.end_reason}`), " ", age(one.ended_at))];
   }
 
   function edit(policy, { quiet = false } = {}) {

@@ -10,6 +10,7 @@ const ABOUT = { // what each kind allows, the likeliest first
   human: ["answer", "approve", "reassign"],
   exhausted: ["ack", "snooze", "reassign"],
   silent: ["ack", "snooze", "reassign"],
+  escalated: ["ack", "snooze", "reassign"],
   stalled: ["ack", "snooze", "reassign"],
   unassigned: ["assign"],
   dead: ["agent"],
