@@ -17,6 +17,7 @@ Outcome = Literal["created", "updated", "ignored", "capped", "refused"]
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 Then = Literal["create", "update", "ignore"]
 Start = Literal["never", "operators", "always"]
+Priority = Literal["P0", "P1", "P2", "P3"]
 Same = Literal["text", "sender", "channel"]
 Sort = Literal["agent", "operator"]
 
@@ -44,7 +45,7 @@ class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     question: bool | None = None  # whether it ends as a question
     actions: int | None = None  # so many different actions are named, or points listed
     minutes: int | None = None  # so much time is named
-    priority: Literal["P0", "P1", "P2", "P3"] = "P2"
+    priority: Priority = "P2"
     capabilities: tuple[str, ...] = ()
     project: str = "intake"
     due: str = ""  # a length of time from now: 4h, 2d

@@ -4,7 +4,6 @@ The text is data. It becomes a title and a quotation; priority, capability, due 
 waits for an operator come from the rule, and nobody is named by either.
 """
 
-import hashlib
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -20,16 +19,15 @@ from contracts.intake import (
     MadeRow,
     Outcome,
     Rule,
-    Same,
-    Sort,
 )
 from contracts.operations.intake import Became, Drafted, TriedRule, TryResult
 from contracts.operations.tasks import AddParams
 from contracts.records import Comment, Task
 from contracts.work import Changes, Fact, Row, View
 from domain import tasks
-from domain.intake import reading, words
+from domain.intake import reading
 from domain.intake.rules import Book, minutes
+from domain.intake.saying import Saying
 from domain.intake.secrets import without_secrets
 from domain.timers import Timers
 
@@ -41,29 +39,6 @@ AUTHOR: Final = "intake"
 _TURNING: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # what turns a line around
 _SPACE: Final = re.compile(r"\s+")
 _TASK: Final = re.compile(r"(?:\btask |#)(\d{1,18})\b", re.IGNORECASE)
-
-
-class Saying(Struct, frozen=True, kw_only=True):
-    """Who said what, and where."""
-
-    sort: Sort
-    name: str
-    channel: str
-    text: str
-
-    @property
-    def sender(self) -> str:
-        """Who said it, as it stands in the audit."""
-        return f"{self.sort}:{self.name}"
-
-    def keys(self) -> dict[Same, str]:
-        """Return by what another message may be the same thing."""
-        said = hashlib.sha256(words.read(self.text).folded.encode("utf-8", "replace")).hexdigest()[:24]
-        return {
-            "text": f"text:{said}",
-            "sender": f"sender:{self.name.lower()}",
-            "channel": f"channel:{self.channel.lower()}",
-        }
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -86,14 +61,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 def judge(book: Book, saying: Saying, known: Known, now: int) -> tuple[Verdict, reading.Reading]:
     """Return what is to be done about what was said, and how the rules read it."""
-    read = reading.read(
-        book,
-        words.read(saying.text),
-        name=saying.name,
-        sort=saying.sort,
-        channel=saying.channel,
-        about=lambda rule: _onto(rule, saying, known, now) is not None,
-    )
+    read = reading.read(book, saying, about=lambda rule: _onto(rule, saying, known, now) is not None)
     rule = read.rule
     if rule is None or rule.then == "ignore":
         return Verdict(outcome="ignored", reason=read.why, rule=rule), read
@@ -153,15 +121,15 @@ def tried(book: Book, saying: Saying, *, known: Known, now: int) -> TryResult:
 
 
 def _onto(rule: Rule, saying: Saying, known: Known, now: int) -> MadeRow | None:
-    """Return the newest open task that a rule takes the text to be about; one that is named goes before."""
+    """Return the newest open task that a rule takes the text to be about; if it names any, of those."""
     since = now - minutes(rule.window) * MINUTE_US
     same = saying.keys()[rule.same]
     news = rule.then == "update"
     own = news and rule.same == "sender"  # whatever rule made it
     made = [row for row in known.made if row.at > since]
     about = [row for row in made if row.same == same or (own and row.own)]
-    named = {int(number) for number in _TASK.findall(saying.text)} if news else ()
-    return next((row for row in made if row.task_id in named), next(iter(about), None))
+    named = {int(number) for number in _TASK.findall(saying.text)} if news else frozenset[int]()
+    return next((row for row in about if not named or row.task_id in named), None)
 
 
 def _full(known: Known, now: int) -> str:

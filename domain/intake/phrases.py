@@ -88,3 +88,40 @@ class Phrases:
         for length in range(1, min(len(word), self._longest) + 1):
             mask |= self._beginnings.get(word[:length], 0)
         return mask
+
+
+def spoken(phrase: str, text: Text) -> str:
+    """Return the words of a text that a phrase stands for, the first of them, `…` where others stand between.
+
+    Empty where it does not stand there. This looks at a word as often as the phrase has words: it is for
+    showing a phrase that was found, and not for finding.
+    """
+    items = fold(phrase).split()
+    first = items[:1] == [BEGIN]
+    parts = [part.split() for part in " ".join(items[first:]).split(GAP)]
+    for sentence in text.sentences:
+        said: list[str] = []
+        place = 0
+        for part in parts:
+            starts = range(1) if first and not said else range(place, len(sentence) - len(part) + 1)
+            found = next((at for at in starts if _stands(part, sentence[at : at + len(part)])), None)
+            if found is None:
+                break
+            place = found + len(part)
+            said.append(" ".join(sentence[found:place]))
+        else:
+            return " … ".join(said).replace(" ?", "?")
+    return ""
+
+
+def _stands(part: Sequence[str], there: Sequence[str]) -> bool:
+    return len(part) == len(there) and all(map(_is_one_of, part, there))
+
+
+def _is_one_of(item: str, word: str) -> bool:
+    return any(
+        word.startswith(one[:-1])
+        if one.endswith("*")
+        else (word[0].isdigit() if one == NUMBER else word == one)
+        for one in item.split("|")
+    )

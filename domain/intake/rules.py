@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, get_args
 
@@ -16,8 +16,10 @@ from contracts.intake import (
     RULES_BYTES_MAX,
     RULES_MAX,
     WINDOW_MINUTES_MAX,
+    Priority,
     Rule,
     Same,
+    Sort,
     Start,
     Then,
 )
@@ -26,8 +28,14 @@ from domain.intake.phrases import Phrases
 
 _TOP: Final = ("rule", "actions")
 DOTS_MAX: Final = 64  # the reader of TOML takes seconds for a key of ten thousand parts
-_SAID: Final = re.compile(r"Invalid enum value '([^']{1,40})'")
-_CHOICES: Final = [word for words in (Then, Start, Same) for word in get_args(words)]
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "then": get_args(Then),
+    "priority": get_args(Priority),
+    "start": get_args(Start),
+    "same": get_args(Same),
+}
+_WORD_CHARS: Final = 40
+SORTS: Final = tuple(f"{sort}s" for sort in get_args(Sort))
 _LENGTH: Final = re.compile(r"(\d{1,6})(m|h|d)")
 _MINUTES: Final = {"m": 1, "h": 60, "d": 1_440}
 _COUNT_MAX: Final = 1_000
@@ -46,13 +54,13 @@ class Book(Struct, frozen=True):
 def read(text: str) -> Book:
     """Return the rules that a TOML text says; raises InvalidError, which names the place and the remedy."""
     if len(text.encode("utf-8", "replace")) > RULES_BYTES_MAX:
-        raise InvalidError(f"more than {RULES_BYTES_MAX} bytes of rules", fields={"toml": "too long"})
+        raise _wrong("toml", f"too long: more than {RULES_BYTES_MAX} bytes")
     if any(line.count(".") - 2 * line.count("..") > DOTS_MAX for line in text.split("\n")):
-        raise InvalidError(f"a line with more than {DOTS_MAX} dots", fields={"toml": "no rule needs so many"})
+        raise _wrong("toml", f"a line with more than {DOTS_MAX} dots: no rule needs so many")
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidError(f"not readable as TOML: {error}", fields={"toml": str(error)}) from error
+        raise _wrong("toml", f"not readable as TOML: {error}") from error
     _known(tree, _TOP, "")
     rules = tuple(_rules(tree.get("rule", [])))
     actions = _converted(tree.get("actions", []), tuple[str, ...], "actions")
@@ -79,7 +87,8 @@ def _rules(value: Any) -> Iterable[Rule]:
         raise _wrong("rule", f"{len(tables)} rules, the limit is {RULES_MAX}")
     seen: set[str] = set()
     for number, table in enumerate(tables):
-        where = f"rule[{number}]"
+        where = f"rule[{_named(table, number)}]"
+        _chosen(table, where)
         _known(table, Rule.__struct_fields__, where)
         rule = _converted(table, Rule, where)
         _check(rule, where)
@@ -89,9 +98,34 @@ def _rules(value: Any) -> Iterable[Rule]:
         yield rule
 
 
+def _named(table: Mapping[str, Any], number: int) -> str:
+    """Return how a rule is called: by its name, where it has one."""
+    name = table.get("name")
+    return name if isinstance(name, str) and re.match(NAME_PATTERN, name) else str(number)
+
+
+def _chosen(table: Mapping[str, Any], where: str) -> None:
+    """Refuse a word that is none of the few there are; words that are misspelt are told what was meant."""
+    for field, choices in _CHOICES.items():
+        said = table.get(field, choices[0])
+        if isinstance(said, str) and said not in choices:
+            raise _wrong(
+                f"{where}.{field}",
+                f"{said[:_WORD_CHARS]!r} is none of {', '.join(choices)}{_meant(said, choices)}",
+            )
+
+
 def _check(rule: Rule, where: str) -> None:
     """Refuse what the types allow and nobody can mean."""
-    for field, names in {"name": (rule.name,), "capabilities": rule.capabilities}.items():
+    for sender in rule.senders:
+        if (sorts := f"{sender.lower()}s") in SORTS:
+            raise _wrong(f"{where}.senders", f"{sender!r} is no name; did you mean {sorts}?")
+    for field, names in {
+        "name": (rule.name,),
+        "capabilities": rule.capabilities,
+        "senders": rule.senders,
+        "channels": rule.channels,
+    }.items():
         for name in names:
             if not re.match(NAME_PATTERN, name):
                 raise _wrong(f"{where}.{field}", f"{name!r}: 1 to 63 letters, digits, _ or -")
@@ -137,14 +171,14 @@ def _converted(value: Any, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _wrong(where, f"{error}{_meant(str(error))}") from error
+        raise _wrong(where, str(error)) from error
 
 
-def _meant(refusal: str) -> str:
+def _meant(said: str, choices: Sequence[str]) -> str:
     """Return the word that was probably meant where one of a few is asked for."""
-    said = _SAID.search(refusal)
-    close = difflib.get_close_matches(said[1], _CHOICES, n=1) if said else ()
-    return f"; did you mean {close[0]}?" if close else ""
+    alike = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(said[:_WORD_CHARS].lower(), alike, n=1)
+    return f"; did you mean {alike[close[0]]}?" if close else ""
 
 
 def _wrong(where: str, what: str) -> InvalidError:

@@ -37,5 +37,6 @@ def refusal(problem: Mapping[str, Any]) -> str:
     """Return a refusal in one line."""
     title, detail = str(problem.get("title", "")), str(problem.get("detail", ""))
     more = f": {detail}" if detail and detail != title else ""
-    fields = "".join(f"; {name}: {why}" for name, why in object_of(problem.get("fields")).items())
+    said = object_of(problem.get("fields")).items()  # but what the detail has said already
+    fields = "".join(f"; {name}: {why}" for name, why in said if f"{name}: {why}" not in detail)
     return f"{title}{more}{fields} ({problem.get('code')})"

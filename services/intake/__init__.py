@@ -15,6 +15,7 @@ from contracts.operations.intake import TryResult
 from contracts.work import Cast, Changes, CommandKey, Committed, Lookup, Needs, Unit, View
 from domain.credentials import namesake
 from domain.intake import books, deciding, rules
+from domain.intake.saying import Saying
 from domain.timers import Timers
 
 NEWEST = Lookup(query="newest_rulebook")
@@ -55,7 +56,7 @@ class Intake(Struct, frozen=True, kw_only=True):
 
     def _asked(self, request: Request, sort: Sort) -> Unit:
         params = request.params
-        saying = deciding.Saying(sort=sort, name=request.identity, channel=params.channel, text=params.text)
+        saying = Saying(sort=sort, name=request.identity, channel=params.channel, text=params.text)
         needs = self._needs(saying)
         return request.write(needs, lambda view, now: self._heard(view, now, saying))
 
@@ -68,7 +69,7 @@ class Intake(Struct, frozen=True, kw_only=True):
             text, reason = "", f"{error.code}: {error.detail}"
         # who may publish under a name is the bus's to say; whether it is an agent's, the store's
         people = Lookup(query="people_named", params=(("name", name),))
-        saying = deciding.Saying(sort="operator", name=name, channel=channel, text=text)
+        saying = Saying(sort="operator", name=name, channel=channel, text=text)
 
         def decide(view: View, now: int) -> Changes:
             agent = view.agents.get(name.lower())
@@ -87,7 +88,7 @@ class Intake(Struct, frozen=True, kw_only=True):
             command=CommandKey("rollcall:intake", place, digest(delivery.tokens)),
         )
 
-    def _heard(self, view: View, now: int, saying: deciding.Saying) -> Changes:
+    def _heard(self, view: View, now: int, saying: Saying) -> Changes:
         return deciding.heard(
             view,
             now,
@@ -99,7 +100,7 @@ class Intake(Struct, frozen=True, kw_only=True):
 
     def _try(self, request: Request) -> Unit:
         params = request.params
-        saying = deciding.Saying(
+        saying = Saying(
             sort=params.sort,
             name=params.sender or request.identity,
             channel=params.channel,
@@ -112,16 +113,16 @@ class Intake(Struct, frozen=True, kw_only=True):
 
         return request.read(self._needs(saying), answer)
 
-    def _needs(self, saying: deciding.Saying, *more: Lookup) -> Needs:
+    def _needs(self, saying: Saying, *more: Lookup) -> Needs:
         lookups = (self._pace(saying), _made(saying), *more)
         return Needs(agents=(saying.name,), lookups=lookups, shared=(NEWEST,))
 
-    def _known(self, view: View, saying: deciding.Saying) -> deciding.Known:
+    def _known(self, view: View, saying: Saying) -> deciding.Known:
         return deciding.Known(
             pace=view.rows[self._pace(saying)][0], made=view.rows[_made(saying)], limits=self.limits
         )
 
-    def _pace(self, saying: deciding.Saying) -> Lookup:
+    def _pace(self, saying: Saying) -> Lookup:
         limits = self.limits
         return Lookup(
             query="intake_pace",
@@ -172,7 +173,7 @@ def _newest(view: View) -> RulebookRow:
     return books.newest(view.rows[NEWEST], defaults())
 
 
-def _made(saying: deciding.Saying) -> Lookup:
+def _made(saying: Saying) -> Lookup:
     return Lookup(query="intake_made", params=(("name", saying.name), *saying.keys().items()))
 
 

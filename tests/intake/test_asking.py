@@ -29,7 +29,7 @@ async def test_rules_that_cannot_be_read_change_nothing(world: World, talk: Talk
     with pytest.raises(Refused) as refused:
         await world.operator("rule.set", toml=RULES.replace("priority", "priorty"))
     assert refused.value.problem.fields == {
-        "rule[0].priorty": "unknown key 'priorty'; did you mean priority?"
+        "rule[moon].priorty": "unknown key 'priorty'; did you mean priority?"
     }
     assert (await talk.says("bob", "the moon"))["outcome"] == "created"
     assert (await world.operator("rule.show")).version == 1
@@ -112,5 +112,5 @@ async def test_over_http_agents_speak_for_themselves_and_rules_are_the_admins(we
     ] == 1
     bad = {"toml": RULES.replace("any", "ani")}
     wrong = await admin.put("/rules/text", json=bad, headers={"if-match": '"1"'})
-    assert wrong.json()["fields"] == {"rule[0].ani": "unknown key 'ani'; did you mean any?"}
+    assert wrong.json()["fields"] == {"rule[moon].ani": "unknown key 'ani'; did you mean any?"}
     assert (await bob.post("/agent/say", json={"text": "a\u0000b"})).status_code == 422

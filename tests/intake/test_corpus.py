@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct, convert
 
-from domain.intake import reading, rules, words
+from domain.intake import reading, rules
+from domain.intake.saying import Saying
 from services.intake import defaults
 
 HERE = Path(__file__).parent
@@ -24,8 +25,8 @@ class Message(Struct, frozen=True):
     @property
     def becomes_a_task(self) -> bool:
         book = rules.read(defaults())
-        text = words.read(self.text)
-        read = reading.read(book, text, name="bob", sort="agent", channel="general", about=lambda _: False)
+        saying = Saying(sort="agent", name="bob", channel="general", text=self.text)
+        read = reading.read(book, saying, about=lambda _: False)
         return read.rule is not None and read.rule.then == "create"
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import InvalidError
 from domain.intake import words
-from domain.intake.phrases import Phrases
+from domain.intake.phrases import Phrases, spoken
 
 
 def found(phrase: str, text: str) -> bool:
@@ -34,6 +34,7 @@ def found(phrase: str, text: str) -> bool:
 )
 def test_a_phrase_is_found(phrase: str, text: str) -> None:
     assert found(phrase, text)
+    assert spoken(phrase, words.read(text))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,7 @@ def test_a_phrase_is_found(phrase: str, text: str) -> None:
 )
 def test_a_phrase_is_not_found_elsewhere(phrase: str, text: str) -> None:
     assert not found(phrase, text)
+    assert not spoken(phrase, words.read(text))
 
 
 def test_the_end_of_one_phrase_is_no_beginning_of_the_next() -> None:
@@ -91,7 +93,8 @@ def test_it_finds_what_trying_everything_finds(
     first: list[str], gap: list[str], then: list[str], said: list[str]
 ) -> None:
     items = [*first, *gap, *then]
-    assert found(" ".join(items), " ".join(said)) == naive(items, said)
+    phrase, text = " ".join(items), words.read(" ".join(said))
+    assert found(phrase, " ".join(said)) == naive(items, said) == bool(spoken(phrase, text))
 
 
 def test_no_text_makes_it_go_back(monkeypatch: pytest.MonkeyPatch) -> None:

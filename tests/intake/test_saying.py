@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from contracts.operations.intake import Became
+from domain.intake import reading
 from tests.intake.conftest import Talk
 from tests.support.asking import Refused
 from tests.support.house import START
@@ -31,7 +32,7 @@ async def test_what_an_agent_says_becomes_a_draft_that_names_its_rule(world: Wor
     assert "a draft by rule fixes" in task.status_why
     assert task.description.splitlines()[-1] == f"> {BUG}"
     (remark,) = shown.comments
-    assert (remark.author, "by rule fixes: “^ please" in remark.text) == ("intake", True)
+    assert (remark.author, "by rule fixes: “please fix”, “bug”" in remark.text) == ("intake", True)
     assert world.events("created", of="intake")[0]["data"] == {
         "sender": "agent:bob",
         "channel": "general",
@@ -106,10 +107,13 @@ async def test_news_are_a_remark_on_the_senders_own_task(world: World, talk: Tal
     assert (await talk.says("eve", "Track this: hers"))["task"] == 1
     assert (await talk.says("bob", BUG))["task"] == 2
     assert (await talk.says("bob", "Update: it is on Safari too"))["task"] == 2
-    assert (await talk.says("bob", "Task 1 needs a test"))["task"] == 2  # the other is not the sender's
+    assert (await talk.says("bob", "Task 1 needs a test"))["task"] == 3  # that is eve's: a draft of its own
+    assert (await talk.says("bob", "Task 2 needs a test"))["task"] == 2
+    tried = await world.operator("intake.try", text="Task 1 needs a test", sender="bob", sort="agent")
+    assert reading.NO_TASK in {one.why for one in tried.tried}
     assert (await talk.says("eve", "Update: I have it"))["task"] == 1
     assert "> Update: I have it" in (await world.operator("task.show", task=1)).comments[-1].text
-    assert (await talk.says("bob", "Update the broken library"))["task"] == 3  # an order, no news
+    assert (await talk.says("bob", "Update the broken library"))["task"] == 4  # an order, no news
 
 
 async def test_an_update_that_is_about_no_task_leaves_the_text_to_the_next_rules(
@@ -120,7 +124,8 @@ async def test_an_update_that_is_about_no_task_leaves_the_text_to_the_next_rules
     await rules(world, made + more)
     await talk.says("bob", "a bug")
     await world.operator("task.add", title="somebody else's")
-    assert (await talk.says("bob", "and task 2 too"))["task"] == 1  # 2 did not come in here
+    assert (await talk.says("bob", "and task 2 too"))["outcome"] == "ignored"  # 2 did not come in here
+    assert (await talk.says("bob", "and #2, and task 1 too"))["task"] == 1
     assert (await talk.says("bob", "about #1: more"))["task"] == 1
     assert (await talk.says("eve", "hello"))["outcome"] == "ignored"
 
