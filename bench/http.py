@@ -23,7 +23,7 @@ from rollcall.settings import Http
 GOAL = 0.6  # of a bare handler, which asks nobody for a token
 TASKS = 1_000
 TOKEN = "bench-open-sesame-bench"  # noqa: S105 - of a server that lives as long as the measurement
-DOOR = Http(port=0, per_minute=1_000_000, token=TOKEN)
+DOOR = Http(port=0, per_minute=1_000_000, streams=2_000, token=TOKEN)
 READS = {
     "GET one task, with its history": "/api/v1/tasks/7",
     "GET a list of 50 tasks": "/api/v1/tasks?limit=50",

@@ -265,6 +265,9 @@ class Http(Struct, frozen=True, kw_only=True):
     per_minute: Annotated[
         Rate, Meta(description="Requests that one caller may send in a minute; an address ten times as many.")
     ] = 6_000
+    streams: Annotated[
+        int, Meta(ge=1, le=2_000, description="Streams of events that one token or session may have open.")
+    ] = 50
     token: Annotated[
         HttpToken, Meta(description="A token of scope admin, beside those of `rollcall token`. Empty: none.")
     ] = ""

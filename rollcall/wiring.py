@@ -142,6 +142,7 @@ def gateway(settings: Settings) -> Gateway:
         certificate=http.certificate,
         key=http.key,
         per_minute=http.per_minute,
+        streams=http.streams,
         names=_listed(http.names),
         proxies=_listed(http.proxies),
         greets=(settings.operator or "") if sys.stdout.isatty() else "",  # a journal has many readers

@@ -24,6 +24,7 @@ class Listening(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...] = ()  # under which it may be asked, beside those of this machine
     proxies: tuple[str, ...] = ()  # addresses of those whose word on the caller's address counts
     per_minute: int = 6_000  # requests of one caller
+    streams: int = 50  # of changes, that one caller has open
     greets: str = ""  # whose link into the dashboard is made when it opens; "": nobody's
     fixed: str = ""  # digest of the one token that stands in the configuration; "": there is none
 

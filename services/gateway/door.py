@@ -121,11 +121,11 @@ class Door:
         place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
         if asked:
             raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
-        return self._hub.open(place, still)
+        return self._hub.open(scope["state"][CALLER].name, place, still)
 
     def traffic(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of what passes over the bus; raises RollcallError to refuse it."""
-        return self._tap.open(self._still(TRAFFIC, scope))
+        return self._tap.open(scope["state"][CALLER].name, self._still(TRAFFIC, scope))
 
     def _still(self, stream: str, scope: Scope) -> Callable[[], Awaitable[bool]]:
         """Return who knows how long a caller may listen; raises ForbiddenError if it may not."""

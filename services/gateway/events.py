@@ -16,11 +16,12 @@ from msgspec import Struct
 from bus.api import BusError, Subscription
 from bus.service import Context
 from contracts.codec import encode
-from contracts.errors import InternalError, InvalidError, OverloadedError, UnavailableError
+from contracts.errors import InternalError, InvalidError, UnavailableError
 from contracts.messages import Event
 from contracts.operations.audit import ListResult
 from contracts.work import Changes, Committed, Lookup, Needs, StoreFaultError, Unit
 from domain import audit
+from services.gateway.places import Places
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +30,7 @@ PAGE: Final = 500
 TICK_S: Final = 1.0  # also without a word on the bus
 LOOK_S: Final = 0.5  # how soon a token that was revoked ends a stream
 KEEP_ALIVE_S: Final = 15.0
-STREAMS_MAX: Final = 2_000
+STREAMS_MAX: Final = 2_000  # in all; of one caller as many as are configured
 BEGIN: Final = b"retry: 1000\n\n"
 STILL_HERE: Final = b": still here\n\n"
 RESYNC: Final = b"event: resync\ndata: {}\n\n"  # what was missed cannot be told: read everything anew
@@ -59,8 +60,8 @@ class Place(Struct, frozen=True):
 class Hub:
     """Reads the audit as it grows, and wakes who listens."""
 
-    def __init__(self, context: Context, stop: anyio.Event) -> None:
-        """Wire it; nothing is read before `run`."""
+    def __init__(self, context: Context, stop: anyio.Event, each: int) -> None:
+        """Wire it, with how many streams one caller may have; nothing is read before `run`."""
         self._context = context
         self._stop = stop
         self._ring: deque[Change] = deque(maxlen=RING_MAX)
@@ -68,7 +69,7 @@ class Hub:
         self._last = 0
         self._bell = anyio.Event()
         self._more = anyio.Event()
-        self.streams = 0
+        self._places = Places("streams", total=STREAMS_MAX, each=each)
 
     async def run(self) -> None:
         """Read until `stop`; a word on the bus only makes it sooner."""
@@ -86,21 +87,19 @@ class Hub:
         """Look for changes, or for the end, now."""
         self._bell.set()
 
-    def open(self, place: Place, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """Return a stream from a place on, for as long as `still` says so.
+    def open(self, who: str, place: Place, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Return a stream for somebody from a place on, for as long as `still` says so.
 
         Raises OverloadedError when there are too many, and InvalidError for an id that is none.
         """
         after = _parsed(place.after)
-        if self.streams >= STREAMS_MAX:
-            raise OverloadedError(f"{STREAMS_MAX} streams are open")
-        return self._stream(place, after, still)
+        self._places.check(who)
+        return self._stream(who, place, after, still)
 
     async def _stream(
-        self, place: Place, named: tuple[str, int] | None, still: Callable[[], Awaitable[bool]]
+        self, who: str, place: Place, named: tuple[str, int] | None, still: Callable[[], Awaitable[bool]]
     ) -> AsyncIterator[bytes]:
-        self.streams += 1
-        try:
+        with self._places.taken(who):
             yield BEGIN
             after = self._last
             if named is not None and await self._is_known(*named):
@@ -120,8 +119,6 @@ class Hub:
                 if not changes:
                     with anyio.move_on_after(LOOK_S):
                         await more.wait()
-        finally:
-            self.streams -= 1
 
     async def _next(self, after: int) -> tuple[list[Change], int]:
         """Return the next changes after a place, and the place after them."""

@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 async def serve(gateway: Gateway, context: Context, stop: anyio.Event) -> None:
     """Serve until `stop`; an address that cannot be had now is tried for again."""
     keeper = Doorkeeper(context, gateway.listening.fixed)
-    hub = Hub(context, stop)
+    hub = Hub(context, stop, gateway.listening.streams)
     door = Door(Desk(context, gateway.reads), keeper, hub, Tap(context, stop), stop)
     sessions = Sessions(context)
     asgi = cast("App", app(door, sessions))  # Litestar names its types otherwise

@@ -15,13 +15,15 @@ from msgspec import Struct
 from bus.api import BusError, Incoming, Subscription
 from bus.service import Context
 from contracts.codec import encode, instant
-from contracts.errors import OverloadedError, UnavailableError
+from contracts.errors import UnavailableError
 from services.gateway.events import BEGIN, KEEP_ALIVE_S, LOOK_S, STILL_HERE
+from services.gateway.places import Places
 
 HEARD: Final = ("ping.>", "ack.>", "answer.>", "notice.>")
 """What is said to agents and by them; changes have a stream of their own."""
 QUEUE_MAX: Final = 500  # messages that one who listens may be behind
 LISTENERS_MAX: Final = 20
+LISTENERS_EACH: Final = 5  # of one caller: an operator has a few windows open
 PRIVATE: Final = "session"  # by this an agent tells its life from an older one
 
 
@@ -40,39 +42,37 @@ class Tap:
         """Keep the ports."""
         self._context = context
         self._stop = stop
-        self.listeners = 0
+        self._places = Places("listeners to the bus", total=LISTENERS_MAX, each=LISTENERS_EACH)
 
-    def open(self, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        """Return a stream of messages from now on, for as long as `still` says so.
+    def open(self, who: str, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Return a stream of messages for somebody from now on, for as long as `still` says so.
 
         Raises OverloadedError when too many listen, and UnavailableError when the bus cannot be reached.
         """
-        if self.listeners >= LISTENERS_MAX:
-            raise OverloadedError(f"{LISTENERS_MAX} listen to the bus")
+        self._places.check(who)
         if not self._context.bus.connected:
             raise UnavailableError("the bus cannot be reached")
-        return self._stream(still)
+        return self._stream(who, still)
 
-    async def _stream(self, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
-        self.listeners += 1
-        queue = _Queue(self._context)
-        try:
-            await queue.listen()
-            yield BEGIN
-            said_at = anyio.current_time()
-            while not self._stop.is_set() and await still():
-                found = await queue.take()
-                if not found and anyio.current_time() - said_at >= KEEP_ALIVE_S:
-                    found = STILL_HERE
-                if found:
-                    said_at = anyio.current_time()
-                    yield found
-        except BusError:
-            return  # whoever listens comes again
-        finally:
-            self.listeners -= 1
-            with anyio.CancelScope(shield=True):
-                await queue.close()
+    async def _stream(self, who: str, still: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        with self._places.taken(who):
+            queue = _Queue(self._context)
+            try:
+                await queue.listen()
+                yield BEGIN
+                said_at = anyio.current_time()
+                while not self._stop.is_set() and await still():
+                    found = await queue.take()
+                    if not found and anyio.current_time() - said_at >= KEEP_ALIVE_S:
+                        found = STILL_HERE
+                    if found:
+                        said_at = anyio.current_time()
+                        yield found
+            except BusError:
+                return  # whoever listens comes again
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await queue.close()
 
 
 class _Queue:

@@ -15,10 +15,11 @@ import anyio
 import httpx
 import pytest
 
+from contracts import tokens
 from contracts.work import Changes, Fact, Needs, Unit
-from services.gateway import events
+from services.gateway import Listening, events
 from tests.gateway.test_listening import SETTINGS, TOKEN, address
-from tests.gateway.web import Web, open_web
+from tests.gateway.web import FIXED, Web, open_web
 from tests.support.nats import until
 from tests.support.processes import up
 
@@ -182,13 +183,25 @@ async def test_there_are_only_so_many_streams(tmp_path: Path, monkeypatch: pytes
         await until(lambda: _opens(admin))
 
 
+@pytest.mark.parametrize("role", ["read_only", "operator"])
+async def test_one_token_cannot_take_the_places_of_others(tmp_path: Path, role: Any) -> None:
+    async with open_web(tmp_path, Listening(fixed=tokens.digest(FIXED), streams=2)) as web:
+        admin, caller = await web.client(), await web.caller(role)
+        async with listening(caller), listening(caller):
+            refused = await caller.get("/events")
+            assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
+            async with listening(admin):
+                assert (await caller.get("/tasks")).status_code == 200
+        await until(lambda: _opens(caller))
+
+
 async def _opens(client: httpx.AsyncClient) -> bool:
     async with client.stream("GET", "/events") as answer:
         return answer.status_code == 200
 
 
 async def test_sigterm_with_five_hundred_streams_ends_at_once_and_in_silence(tmp_path: Path) -> None:
-    async with up(tmp_path, SETTINGS) as program:
+    async with up(tmp_path, SETTINGS | {"http.streams": STREAMS}) as program:
         url = await address(program)
         host, port = re.sub(r"^http://", "", url).split(":")
         request = (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ import pytest
 
 from contracts.subjects import ROOT
 from services.gateway import traffic
-from tests.gateway.web import Web
+from tests.gateway.web import Web, open_web
 
 
 @asynccontextmanager
@@ -58,22 +59,32 @@ async def test_who_may_not_act_hears_nothing(web: Web, role: Any) -> None:
 
 
 async def test_who_reads_too_slowly_is_told_how_much_it_missed(
-    web: Web, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(traffic, "QUEUE_MAX", 3)
     monkeypatch.setattr(traffic, "LISTENERS_MAX", 1)
-    operator = await web.caller("operator")
-    async with tapped(operator) as said:
-        assert (await operator.get("/bus")).status_code == 429
-        for number in range(50):
-            await web.world.bus.publish(f"{ROOT}.notice.ann.{number}", b"not json" if number else b"[1]")
-        heard = [await anext(said)]
-        while "missed" not in heard[-1]:
-            heard.append(await anext(said))
+    async with open_web(tmp_path) as web:
+        operator, other = await web.caller("operator"), await web.caller("operator")
+        async with tapped(operator) as said:
+            assert (await other.get("/bus")).status_code == 429
+            for number in range(50):
+                await web.world.bus.publish(f"{ROOT}.notice.ann.{number}", b"not json" if number else b"[1]")
+            heard = [await anext(said)]
+            while "missed" not in heard[-1]:
+                heard.append(await anext(said))
     assert heard[0]["data"] == {"bytes": 3}
     shown = [one for one in heard if "subject" in one]
     assert len(shown) >= 3
     assert heard[-1]["missed"] > 0
+
+
+async def test_one_token_cannot_take_the_places_of_others(web: Web) -> None:
+    operator, other = await web.caller("operator"), await web.caller("operator")
+    async with AsyncExitStack() as open_ones:
+        for _ in range(traffic.LISTENERS_EACH):
+            await open_ones.enter_async_context(tapped(operator))
+        assert (await operator.get("/bus")).status_code == 429
+        await open_ones.enter_async_context(tapped(other))
 
 
 async def test_a_stream_ends_with_its_token(web: Web) -> None:
