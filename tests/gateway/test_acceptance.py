@@ -1,4 +1,8 @@
-"""The acceptance list of the first system, by its paths and verbs."""
+"""The acceptance list of the first system, by its paths and verbs: its nine tests, and what it left out.
+
+1 create an agent, 2 list agents, 3 assign, 4 acknowledge, 5 a history of two after reassigning, 6 who is not
+the main agent is chosen first, 7 silence escalates, 8 a ping is sent, 9 a ping that cannot be sent.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,20 +14,30 @@ from tests.courier.post import Post
 from tests.courier.receiver import Receiver, receiver, status
 from tests.gateway.web import Web, open_web
 
+BUILDER = {
+    "name": "builder",
+    "agent_type": "sub_agent",
+    "capabilities": ["python"],
+    "endpoint_url": "https://agents.example/builder",
+    "timeout_minutes": 30,
+}
 
-async def test_an_agent_is_created_and_listed(web: Web) -> None:
+
+async def test_1_an_agent_is_created(web: Web) -> None:
     admin = await web.client()
-    said = {
-        "name": "builder",
-        "agent_type": "sub_agent",
-        "capabilities": ["python"],
-        "endpoint_url": "https://agents.example/builder",
-        "timeout_minutes": 30,
-    }
-    made = await admin.post("/agents/", json=said)
+    made = await admin.post("/agents/", json=BUILDER)
     assert (made.status_code, made.json()["name"]) == (201, "builder")
-    assert (await admin.post("/agents/", json=said)).json()["code"] == "exists"
-    (listed,) = (one for one in (await admin.get("/agents/")).json()["items"] if one["name"] == "builder")
+    shown = (await admin.get(f"/agents/{made.json()['name']}")).json()["agent"]
+    assert (shown["name"], shown["status"], shown["status4"]) == ("builder", "ready", "idle")
+    assert (await admin.post("/agents/", json=BUILDER)).json()["code"] == "exists"
+
+
+async def test_2_agents_are_listed(web: Web) -> None:
+    admin = await web.client()
+    await admin.post("/agents/", json=BUILDER)
+    items = (await admin.get("/agents/")).json()["items"]
+    assert [one["name"] for one in items] == ["builder", "Ruto"]
+    listed = items[0]
     assert listed["kind"] == "sub_agent"
     assert listed["timeout_us"] == 30 * 60_000_000
     assert listed["capabilities"] == ["python"]
@@ -39,7 +53,18 @@ async def test_an_agent_is_not_told_where_it_may_not_be(web: Web) -> None:
     assert (await admin.get("/agents/spy")).status_code == 404
 
 
-async def test_a_task_is_assigned_acknowledged_and_snoozed(web: Web) -> None:
+async def test_3_a_task_is_assigned_to_whom_it_is_to_be(web: Web) -> None:
+    admin = await web.client()
+    await web.world.agent("builder")
+    task = (await admin.post("/tasks/", json={"title": "ship it"})).json()["task"]
+    given = await admin.post(f"/tasks/{task}/assign?agent_name=builder")
+    assert given.json()["agent"] == "builder"
+    rows = (await admin.get(f"/tasks/{task}/assignments")).json()["items"]
+    assert (rows[0]["agent"], rows[0]["status"]) == ("builder", "pending")
+    assert (await admin.post(f"/tasks/{task}/assign?agent_name=nobody")).status_code == 404
+
+
+async def test_4_a_task_is_snoozed_and_acknowledged(web: Web) -> None:
     admin = await web.client()
     await web.world.agent("builder")
     await web.world.agent("other")
@@ -47,9 +72,7 @@ async def test_a_task_is_assigned_acknowledged_and_snoozed(web: Web) -> None:
     other = await web.caller("agent", agent="other")
     number = web.world.rows("SELECT id FROM agents WHERE name = 'builder'")[0][0]
     task = (await admin.post("/tasks/", json={"title": "ship it"})).json()["task"]
-    given = await admin.post(f"/tasks/{task}/assign?agent_name=builder")
-    assert given.json()["agent"] == "builder"
-    assert (await admin.post(f"/tasks/{task}/assign?agent_name=nobody")).status_code == 404
+    await admin.post(f"/tasks/{task}/assign?agent_name=builder")
     snoozed = await builder.post(f"/agents/{number}/snooze?task_id={task}&minutes=30")
     assert snoozed.json()["status"] == "snoozed"
     told = await builder.post(f"/agents/{number}/acknowledge?task_id={task}")
@@ -65,7 +88,7 @@ async def test_a_task_is_assigned_acknowledged_and_snoozed(web: Web) -> None:
     assert [one["task_id"] for one in shown["assignments"]] == [task]
 
 
-async def test_reassigning_makes_a_history_of_two(web: Web) -> None:
+async def test_5_reassigning_makes_a_history_of_two(web: Web) -> None:
     admin = await web.client()
     await web.world.agent("one")
     await web.world.agent("two")
@@ -79,7 +102,7 @@ async def test_reassigning_makes_a_history_of_two(web: Web) -> None:
     assert rows[1]["end_reason"] == "superseded"
 
 
-async def test_who_is_not_the_main_agent_is_chosen_first(web: Web) -> None:
+async def test_6_who_is_not_the_main_agent_is_chosen_first(web: Web) -> None:
     admin = await web.client()
     await web.world.agent("builder")
     task = (await admin.post("/tasks", json={"title": "ship it"})).json()["task"]
@@ -90,7 +113,7 @@ async def test_who_is_not_the_main_agent_is_chosen_first(web: Web) -> None:
     assert (held["agent"]["status"], held["assignments"][0]["task_id"]) == ("busy", task)
 
 
-async def test_silence_escalates_to_the_main_agent(web: Web) -> None:
+async def test_7_silence_escalates_to_the_main_agent(web: Web) -> None:
     admin = await web.client()
     await web.world.agent("builder")
     task = (await admin.post("/tasks", json={"title": "ship it"})).json()["task"]
@@ -130,7 +153,7 @@ async def told(web: Web, admin: httpx.AsyncClient, ear: Receiver) -> dict[str, A
     return found
 
 
-async def test_a_ping_is_sent_to_a_bare_receiver(tmp_path: Path) -> None:
+async def test_8_a_ping_is_sent_to_a_bare_receiver(tmp_path: Path) -> None:
     async with receiver() as ear, open_web(tmp_path, reach=reaching(ear)) as web:
         seen = await told(web, await web.client(), ear)
         assert (seen["state"], seen["status"], seen["tries"]) == ("delivered", 200, 1)
@@ -139,7 +162,7 @@ async def test_a_ping_is_sent_to_a_bare_receiver(tmp_path: Path) -> None:
         assert (got.body["task_name"], got.body["timeout_minutes"]) == ("ship it", 30)
 
 
-async def test_a_ping_that_cannot_be_sent_is_seen_and_escalated(tmp_path: Path) -> None:
+async def test_9_a_ping_that_cannot_be_sent_is_seen_and_escalated(tmp_path: Path) -> None:
     async with receiver() as ear, open_web(tmp_path, reach=reaching(ear)) as web:
         ear.answer = status(500)
         admin = await web.client()
