@@ -14,6 +14,7 @@ from contracts.records import OPEN_STATUSES, Agent
 from contracts.views import AgentView, AssignmentView
 from contracts.views import view as shown_as
 from contracts.work import Changes, View
+from domain import webhooks
 from domain.addresses import Reach, place
 from domain.credentials import namesake
 from domain.draft import Draft
@@ -39,6 +40,9 @@ def add(
 ) -> Changes:
     """Register an agent; `people` are the credentials of those who operate under its name."""
     _refuse_address(params.endpoint_url, reach)
+    key = None if isinstance(params, AgentSpec) else params.webhook_key
+    if key and not params.endpoint_url:
+        raise InvalidError("a key signs what is sent", fields={"webhook_key": "has no endpoint_url"})
     draft = Draft(view, now, actor=actor, timers=timers, cause=cause)
     if params.name.lower() == subjects.CANARY:
         raise InvalidError("this name is Rollcall's own", fields={"name": "is reserved"})
@@ -73,7 +77,8 @@ def add(
     draft.put(agent)
     draft.fact(agent, "registered", kind=agent.kind, capacity=agent.capacity, status=status)
     draft.wake("assigner")
-    return draft.changes(AgentRef(id=agent.id, name=agent.name))
+    changes = draft.changes(AgentRef(id=agent.id, name=agent.name))
+    return changes if key is None else webhooks.signed_from_now(changes, now, agent.name, key, actor)
 
 
 def set_agent(

@@ -19,8 +19,7 @@ def rotate(
     view: View, now: int, params: RotateParams, *, actor: str, known: Sequence[WebhookKeys]
 ) -> Changes:
     """Sign with a new key from now on, and with the old one for a while; the present key is no new one."""
-    if key_bytes(params.key) is None:
-        raise InvalidError("the key cannot be read", fields={"key": "is whsec_ and base64"})
+    _check("key", params.key)
     agent = view.agents.get(params.name.lower())
     if agent is None:
         raise NotFoundError(f"there is no agent {params.name}")
@@ -40,6 +39,14 @@ def rotate(
     return _put(row, "key_rotated", actor)
 
 
+def signed_from_now(changes: Changes, now: int, agent: str, key: str, actor: str) -> Changes:
+    """Add the first key of an agent to what registers it: its first ping is signed already."""
+    _check("webhook_key", key)
+    row = WebhookKeys(agent=agent, key=key, rotated_at=now, rotated_by=actor)
+    more = _put(row, "key_rotated", actor)
+    return structs.replace(changes, rows=(*changes.rows, *more.rows), facts=(*changes.facts, *more.facts))
+
+
 def settle(
     _view: View, _now: int, params: SettleParams, *, actor: str, known: Sequence[WebhookKeys]
 ) -> Changes:
@@ -55,6 +62,11 @@ def settle(
 def listed(rows: Sequence[Delivery], limit: int) -> ListResult:
     """Return a page of deliveries."""
     return ListResult(items=tuple(map(_view, rows)), next=following(rows, limit))
+
+
+def _check(field: str, key: str) -> None:
+    if key_bytes(key) is None:
+        raise InvalidError("the key cannot be read", fields={field: "is whsec_ and base64"})
 
 
 def _put(row: WebhookKeys, event: str, actor: str) -> Changes:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from contracts.deliveries import WebhookKey
 from contracts.limits import NAME_PATTERN, Capabilities, Givers, Minutes, Name
 from contracts.operations.registry import Edit, Noun, Params, Route
 from contracts.records import AgentKind, Beats
@@ -46,6 +47,7 @@ class AddParams(Params, frozen=True, kw_only=True):
     assignable_by: Givers = ()
     kept_by: KeptBy | None = None
     endpoint_url: EndpointUrl | None = None
+    webhook_key: WebhookKey | None = None  # signs what is sent there; drawn by who asks, and said here only
 
 
 class AgentRef(Struct, frozen=True, kw_only=True):

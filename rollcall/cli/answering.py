@@ -58,6 +58,9 @@ def told(caller: Caller, operation: Operation, params: Struct, data: bytes) -> N
     elif operation.name == "agent.add" and _must_join(params):
         hint = "it gets no work before it has joined; one that sends no heartbeats: --beats none"
         click.echo(f"note: {hint}", err=True)
+    elif operation.name == "agent.set" and msgspec.to_builtins(params).get("endpoint_url"):
+        hint = f"its pings are signed once it has a key; a new one: rollcall webhook rotate {result['name']}"
+        click.echo(f"note: {hint}", err=True)
     elif result.get("next") is not None:
         click.echo(f"more: the same with --after {result['next']}", err=True)
 

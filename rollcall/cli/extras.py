@@ -1,7 +1,6 @@
 """What a few commands take beside the operation's own parameters."""
 
 import difflib
-import os
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -157,19 +156,8 @@ def _draw_key(values: Values, _caller: Caller) -> Values:
 
 def _hold(kind: str, drawn: str, to: Path | None) -> None:
     if to is not None:
-        _keep(to, drawn)
+        keys.keep(to, drawn)
     click.get_current_context().meta[_DRAWN] = (kind, drawn, to)
-
-
-def _keep(path: Path, drawn: str) -> None:
-    """Write a secret before it counts: what could not be kept would let in nobody, and stand in the list."""
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{drawn}\n")
-    except FileExistsError as error:
-        raise Failed(f"{path} is there already; name a new file, or remove it", USAGE) from error
-    except OSError as error:
-        raise Failed(f"{path} cannot be written: {error.strerror}", USAGE) from error
 
 
 def _draw_link(values: Values, _caller: Caller) -> Values:
@@ -244,7 +232,7 @@ EXTRAS: Final = {
     "assignment.next": Extra(parameters=wait_option, run=wait_for_next),
     "task.import": Extra(parameters=_from_file, values=_tasks),
     "login.create": Extra(parameters=_drawn_here, values=_draw_link, run=_show_link),
-    "agent.add": Extra(parameters=keys.place_option, values=keys.take_file, run=keys.add_agent),
+    "agent.add": Extra(parameters=keys.new_agent, values=keys.draw_webhook_key, run=keys.add_agent),
     "credential.create": Extra(parameters=keys.with_file, values=keys.take_key, run=keys.create),
     "token.create": Extra(parameters=_drawn_here, values=_draw, run=_show_once),
     "webhook.rotate": Extra(parameters=_drawn_here, values=_draw_key, run=_show_once),

@@ -1,5 +1,7 @@
 """Credentials at the command line: a key is drawn here, and kept in a file that only its owner can read."""
 
+import os
+import secrets
 import uuid
 from pathlib import Path
 from typing import Any, Final
@@ -9,11 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from contracts.credentials import Holder
+from contracts.deliveries import KEY_BYTES, key_of
 from contracts.operations import BY_NAME, Operation
 from contracts.operations.credentials import CreateParams, CreateResult
 from rollcall.address import bus_url
 from rollcall.cli.answering import answer, told
-from rollcall.cli.failures import Refused
+from rollcall.cli.failures import USAGE, Failed, Refused
 from rollcall.cli.setting import Caller
 from rollcall.credentials import creds_file, inbox_of
 from rollcall.settings import Settings
@@ -24,6 +27,7 @@ Values = dict[str, Any]
 ROTATE_MINUTES: Final = 10
 _FILE: Final = "rollcall.creds"
 _KEY: Final = "rollcall.key"
+_WEBHOOK: Final = "rollcall.webhook"
 
 
 def with_file(own: Parameters) -> Parameters:
@@ -35,6 +39,40 @@ def place_option(own: Parameters) -> Parameters:
     """Return the parameters with the place of the file."""
     place = click.Path(path_type=Path, dir_okay=False)
     return [*own, click.Option(["--creds"], type=place, help="Where to; else in the state folder.")]
+
+
+def new_agent(own: Parameters) -> Parameters:
+    """Return the parameters of a new agent: the key of its webhooks is drawn here, never said."""
+    to = click.Option(
+        ["--webhook-key-to", "webhook_key_to"],
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Put the key that signs pings to --endpoint-url into this new file, instead of showing it.",
+    )
+    return [*place_option([one for one in own if one.name != "webhook_key"]), to]
+
+
+def draw_webhook_key(values: Values, caller: Caller) -> Values:
+    """Draw the key for an agent that is told at an address, and keep where its credentials go."""
+    to = values.pop("webhook_key_to")
+    values = take_file(values, caller)
+    if values["endpoint_url"] is None:
+        return values
+    key = key_of(secrets.token_bytes(KEY_BYTES))
+    if to is not None:
+        keep(to, key)
+    click.get_current_context().meta[_WEBHOOK] = (key, to)
+    return values | {"webhook_key": key}
+
+
+def keep(path: Path, drawn: str) -> None:
+    """Write a secret before it counts: what could not be kept would let in nobody, and stand in the list."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{drawn}\n")
+    except FileExistsError as error:
+        raise Failed(f"{path} is there already; name a new file, or remove it", USAGE) from error
+    except OSError as error:
+        raise Failed(f"{path} cannot be written: {error.strerror}", USAGE) from error
 
 
 def take_file(values: Values, _caller: Caller) -> Values:
@@ -71,21 +109,29 @@ def add_agent(caller: Caller, operation: Operation, params: Struct) -> None:
     from bus.identity.keys import Key
 
     name = str(getattr(params, "name", ""))
+    key, kept = click.get_current_context().meta.get(_WEBHOOK, ("", None))
+    shown_once = {"webhook_key": key} if key and kept is None else {}
     plain = {"command_id", "name"} >= msgspec.to_builtins(params).keys()
     secured = caller.settings.identity_dir.exists() or caller.settings.nats.creds is not None
     try:
         data = answer(caller, operation, params)
     except Refused as error:
+        if kept is not None:
+            kept.unlink()
         known = (error.problem.state or {}).get("agent")
         if not (secured and plain and known):
             raise
         name = str(known)
         data = msgspec.json.encode({"name": name})
+    data = msgspec.json.encode(msgspec.json.decode(data) | shown_once)
+    if shown_once:
+        hint = "webhook_key is shown this once; --webhook-key-to FILE would have kept it out of sight"
+        click.echo(f"note: {hint}", err=True)
     if not secured:
         told(caller, operation, params, data)
         return
-    key = click.get_current_context().meta[_KEY] = Key.new("user")
-    wanted = CreateParams(name=name, public_key=key.public, command_id=str(uuid.uuid4()))
+    drawn = click.get_current_context().meta[_KEY] = Key.new("user")
+    wanted = CreateParams(name=name, public_key=drawn.public, command_id=str(uuid.uuid4()))
     made, path = _admitted(caller, wanted)
     shown = msgspec.json.decode(data) | {"creds": str(path)}
     told(caller, operation, params, msgspec.json.encode(shown))

@@ -8,6 +8,8 @@ from typing import Any
 import click
 import pytest
 
+from contracts.deliveries import key_bytes
+from contracts.errors import ExistsError
 from contracts.operations import ALL, BY_NAME
 from rollcall.cli import verbs
 from rollcall.cli.spans import minutes_until
@@ -203,6 +205,26 @@ async def test_tasks_are_imported(ann: Command, bus: Bus, tmp_path: Path, text: 
         assert body["tasks"] == [{"title": "a", "key": "k1"}, {"title": "b"}]
 
 
+async def test_the_key_of_a_webhook_is_drawn_and_shown_once(ann: Command, bus: Bus, tmp_path: Path) -> None:
+    bus.answer("agent-add", {"id": 1, "name": "hook"})
+    words = ("agent", "add", "hook", "--endpoint-url", "https://hook.example")
+    shown = await ann(*words)
+    kept = await ann(*words, "--webhook-key-to", str(tmp_path / "key"))
+    drawn = [body["webhook_key"] for _, body, _ in bus.asked]
+    assert key_bytes(drawn[0]) != key_bytes(drawn[1])
+    assert drawn[0] in shown.stdout
+    assert "shown this once" in shown.stderr
+    assert (tmp_path / "key").read_text("utf-8") == f"{drawn[1]}\n"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert "whsec_" not in kept.output
+    bus.answer("agent-add", ExistsError("there is one"))
+    assert (await ann(*words, "--webhook-key-to", str(tmp_path / "no"))).exit_code != 0
+    assert not (tmp_path / "no").exists()
+    bus.answer("agent-set", {"id": 1, "name": "hook"})
+    changed = await ann("agent", "set", "hook", "--endpoint-url", "https://other.example")
+    assert "rollcall webhook rotate hook" in changed.stderr
+
+
 async def test_every_operation_has_a_command(rollcall: Command) -> None:
     for operation in ALL:
         if operation.scope == "machine":  # its daemon speaks for itself
@@ -220,7 +242,7 @@ async def test_every_option_and_argument_has_help(rollcall: Command) -> None:
         for parameter in parameters(operation.params, operation.arguments, operation.name):
             if operation.scope == "machine":
                 continue
-            drawn = parameter.name in {"tasks", "prefix", "digest", "public_key"}
+            drawn = parameter.name in {"tasks", "prefix", "digest", "public_key", "webhook_key"}
             hidden = drawn or getattr(parameter, "hidden", False)
             assert hidden or getattr(parameter, "help", None), f"{operation.name}: {parameter.name}"
 

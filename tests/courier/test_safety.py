@@ -159,6 +159,24 @@ async def test_a_ping_is_signed_with_two_keys_while_they_change(tmp_path: Path, 
                 assert form not in told + audit
 
 
+async def test_the_first_ping_is_signed_with_the_key_of_the_registration(
+    tmp_path: Path, ear: Receiver
+) -> None:
+    key = key_of(secrets.token_bytes(KEY_BYTES))
+    async with open_post(tmp_path, ear.port, start=int(time.time()) * 1_000_000) as post:
+        await post.agent("builder", ear.url, webhook_key=key)
+        await post.task("first", "builder")
+        await post.until_over()
+        assert Webhook(key).verify(ear.got[0].raw, ear.got[0].headers) == ear.got[0].body
+        said = json.dumps([heard.body for heard in post.world.heard if heard.subject.startswith("evt.")])
+        assert key not in said + str(post.world.rows("SELECT * FROM audit"))
+        assert key not in str(post.world.rows("SELECT * FROM commands"))
+        with pytest.raises(Refused, match="invalid"):
+            await post.world.operator("agent.add", name="ann", webhook_key=key)
+        with pytest.raises(Refused, match="invalid"):
+            await post.agent("bob", ear.url, webhook_key=key + "=")
+
+
 async def test_the_present_key_said_again_is_no_new_one(tmp_path: Path) -> None:
     """Whoever repeats a rotation under another command id has not ended the key that it replaces."""
     async with open_post(tmp_path) as post:
