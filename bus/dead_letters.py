@@ -57,6 +57,18 @@ async def _get(context: Context, query: dict[str, object]) -> Entry | None:
     return Entry(seq=got.message.seq, letter=letter)
 
 
+def _without_session(entry: Entry) -> Entry:
+    """Return a letter as it may be looked at: by a session an agent tells its life from an older one."""
+    try:
+        said = msgspec.json.decode(entry.letter.body, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        return entry
+    if "session" not in said:
+        return entry
+    said.pop("session")
+    return structs.replace(entry, letter=structs.replace(entry.letter, body=encode(said).decode()))
+
+
 async def listed(request: Request, context: Context) -> bytes:
     """Answer `dlq.ls`."""
     items: list[Entry] = []
@@ -65,7 +77,7 @@ async def listed(request: Request, context: Context) -> bytes:
         entry = await _get(context, {"seq": after + 1, "next_by_subj": f"{context.root}.dlq.>"})
         if entry is None:
             return encode(ListResult(items=tuple(items), next=None))
-        items.append(entry)
+        items.append(_without_session(entry))
         after = entry.seq
     return encode(ListResult(items=tuple(items), next=after))
 
@@ -79,7 +91,7 @@ async def _one(context: Context, seq: int) -> Entry:
 
 async def shown(request: Request, context: Context) -> bytes:
     """Answer `dlq.show`."""
-    return encode(await _one(context, request.params.seq))
+    return encode(_without_session(await _one(context, request.params.seq)))
 
 
 async def replay(request: Request, context: Context) -> bytes:

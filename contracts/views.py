@@ -39,7 +39,6 @@ class AgentView(Struct, frozen=True, kw_only=True):
     waiting: int
     stalled: int
     timeout_us: int
-    session: str | None
     beat_at: datetime | None
     beat_interval_us: int
     joined_at: datetime | None
@@ -67,7 +66,6 @@ class MachineView(Struct, frozen=True, kw_only=True):
 
     id: int
     name: str
-    session: str
     connected: bool
     joined_at: datetime
     left_at: datetime | None

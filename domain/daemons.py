@@ -53,7 +53,7 @@ def join(
     )
     draft.put(after)
     if known is None or known.session != after.session or not known.connected:
-        draft.fact(after, "joined", session=after.session, release=after.release)
+        draft.fact(after, "joined", release=after.release)
     refused = _take_all(draft, after, params.processes)
     expected = {row.name: draft.find_agent(row.name) or row for row in agents}
     told = (draft.find_agent(facts.agent) for facts in params.processes)

@@ -143,7 +143,8 @@ def _operator(role: Role, root: str) -> Grant:
         asked.append(subjects.message(ME, "*"))
     # nothing of JetStream: its server answers on whatever subject the question names, with rights of its own
     # whole families: who listens to `evt.task.1.>` needs the right to more than `evt.*.*.*`
-    heard = ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>", "dlq.>", "hb.>")
+    # not `ack.>`, `hb.>`, `dlq.>`: there stand sessions, by which an agent tells its life from an older one
+    heard = ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>")
     return Grant(
         account="core",
         pub=(*_under(root, *asked), "$SRV.>"),

@@ -18,7 +18,7 @@ _RULE: Final[Row] = MappingProxyType({"admin": "any"})
 STREAM: Final = "event.stream"
 """No operation: changes as they happen, over HTTP; on the bus they are the subjects of events."""
 TRAFFIC: Final = "bus.stream"
-"""No operation: what is said to all agents and by them; for those who may also act."""
+"""No operation: what is said to all agents and by them, without their sessions; so too on the bus."""
 
 ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
     {
@@ -123,7 +123,7 @@ ACCESS: Final[Mapping[str, Row]] = MappingProxyType(
         "audit.ls": _LOOK,
         "system.status": _LOOK,
         STREAM: _LOOK,
-        TRAFFIC: _CHANGE,
+        TRAFFIC: _LOOK,
     }
 )
 

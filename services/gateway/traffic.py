@@ -1,4 +1,4 @@
-"""Messages as they pass over the bus, for operators: pings, answers to them, and what became of these.
+"""Messages as they pass over the bus, for people: pings, answers to them, and what became of these.
 
 Nothing is kept and nothing is made up for: who reads too slowly is told how many messages it has missed.
 """
@@ -36,7 +36,7 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 
 class Tap:
-    """Lets operators listen to the bus."""
+    """Lets people listen to the bus."""
 
     def __init__(self, context: Context, stop: anyio.Event) -> None:
         """Keep the ports."""

@@ -35,8 +35,8 @@ async def tapped(client: httpx.AsyncClient) -> AsyncIterator[AsyncIterator[dict[
 
 
 async def test_pings_answers_and_what_became_of_them_are_heard_in_full(web: Web) -> None:
-    operator = await web.caller("operator")
-    async with tapped(operator) as said:
+    reader = await web.caller("read_only")
+    async with tapped(reader) as said:
         _, lease = await web.world.given("ann")
         await web.world.settle()
         ping = await anext(said)
@@ -51,11 +51,23 @@ async def test_pings_answers_and_what_became_of_them_are_heard_in_full(web: Web)
     assert "private" not in json.dumps(heard)
 
 
-@pytest.mark.parametrize("role", ["read_only", "agent"])
-async def test_who_may_not_act_hears_nothing(web: Web, role: Any) -> None:
+async def test_an_agent_hears_nothing_of_others(web: Web) -> None:
     await web.world.agent("ann")
-    caller = await web.caller(role, **({"agent": "ann"} if role == "agent" else {}))
+    caller = await web.caller("agent", agent="ann")
     assert (await caller.get("/bus")).status_code == 403
+
+
+async def test_a_session_is_shown_to_nobody(web: Web) -> None:
+    """It is what an agent tells its life from an older one by: whoever looks has no use of it."""
+    await web.world.agent("ann")
+    await web.world.asks("ann", "agent.join", session="private")
+    await web.world.raw("cmd.machine.box.join", b'{"session":"private"}')
+    admin, reader = await web.client(), await web.caller("read_only")
+    for client in (admin, reader):
+        for path in ("/agents", "/agents/ann", "/machines", "/audit"):
+            shown = await client.get(path)
+            assert shown.status_code == 200
+            assert "private" not in shown.text, path
 
 
 async def test_who_reads_too_slowly_is_told_how_much_it_missed(

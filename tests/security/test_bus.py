@@ -198,6 +198,19 @@ async def test_operators_go_as_far_as_their_role(site: Site) -> None:
         assert await caller.denied("$JS.API.STREAM.PURGE.ROLLCALL_EVENTS")
 
 
+@pytest.mark.parametrize("role", ["read_only", "operator"])
+async def test_who_looks_hears_what_is_said_and_no_session(site: Site, role: str) -> None:
+    rea = await site.caller(role, "rea")
+    for heard in ("evt.>", "ping.>", "answer.>", "notice.>", "vital.>"):
+        await rea.hear(f"{ROOT}.{heard}")
+    await rea.flushed()
+    assert rea.refused == []
+    for private in ("ack.>", "hb.>", "dlq.>"):
+        await rea.hear(f"{ROOT}.{private}")
+    await rea.flushed()
+    assert len(rea.refused) == 3
+
+
 async def test_a_service_alone_takes_no_more_than_it_needs(site: Site) -> None:
     relay = await site.caller("cleanup", "cleanup")
     for subject in (f"{ROOT}.cmd.agent.*.ack", f"{ROOT}.ack.*.*", f"{ROOT}.hb.*", f"{ROOT}.>"):

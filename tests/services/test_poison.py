@@ -160,10 +160,11 @@ async def test_a_handler_that_fails_five_times_alone_is_poison_and_its_neighbour
 ) -> None:
     monkeypatch.setattr("bus.work.ALONE_DELAYS_S", (0.0,))
     held = await many(world, 100)
+    await world.asks("a1", "agent.join", session="private")
     with monkeypatch.context() as planted:
         poison(planted, answers, "answer", held[42])
         for number in held:
-            await world.leaves("a1", "ack", number)
+            await world.leaves("a1", "ack", number, session="private")
         await world.settle()
         pending = world.rows("SELECT id FROM assignments WHERE status <> 'acknowledged'")
         assert pending == [(held[42],)]
@@ -172,6 +173,8 @@ async def test_a_handler_that_fails_five_times_alone_is_poison_and_its_neighbour
         assert "Poisoned" in entry.letter.reason
     shown = await world.operator("dlq.show", seq=entry.seq)
     assert shown == entry
+    assert "ack" in shown.letter.body
+    assert "private" not in shown.letter.body  # a session is shown to nobody
     await world.operator("dlq.replay", seq=entry.seq)
     assert world.rows("SELECT count(*) FROM assignments WHERE status = 'acknowledged'") == [(100,)]
     assert await letters(world) == []

@@ -50,8 +50,8 @@ export function openBus(main, { words, address }) {
   pause.addEventListener("click", toggle);
 
   // Pings and answers are no changes: they have a stream of their own, for those who may act.
-  const tap = mayChange() && new Stream({ event: (said) => said.subject && heardOf(said) }, "/bus");
-  if (tap) tap.run();
+  const tap = new Stream({ event: (said) => said.subject && heardOf(said) }, "/bus");
+  tap.run();
 
   function subject(event) {
     return event.subject ?? `${root}.evt.${event.aggregate}.${event.id}.${event.event}`;
@@ -115,7 +115,7 @@ export function openBus(main, { words, address }) {
   return {
     draw,
     address: (more) => { filter = more.subject ?? ""; search.value = filter; draw(new Set(["first"])); },
-    destroy: () => { tap && tap.stop(); list.destroy(); },
+    destroy: () => { tap.stop(); list.destroy(); },
     key(key) {
       const item = cursor.item();
       if (key === "j" || key === "k") cursor.move(key === "j" ? 1 : -1);
