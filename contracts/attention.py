@@ -5,14 +5,24 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 AttentionKind = Literal[
-    "human", "exhausted", "dead", "unreachable", "quarantined", "silent", "escalated", "unassigned", "stalled"
+    "human",
+    "exhausted",
+    "dead",
+    "unreachable",
+    "quarantined",
+    "silent",
+    "escalated",
+    "due",
+    "unassigned",
+    "stalled",
 ]
 """Why somebody is needed, the most pressing first.
 
 `human`: its holder waits for a person; `exhausted`: asked in vain to the end of the policy; `dead`: an agent;
 `unreachable`: an agent whose webhook failed too often; `quarantined`: no decision was possible; `silent`: two
 pings or more without an answer; `escalated`: moved on by a policy, and its new holder has not answered yet;
-`unassigned`: for too long; `stalled`: accepted, and no progress.
+`due`: its due date has passed, and nothing else here is about it; `unassigned`: for too long; `stalled`:
+accepted, and no progress.
 """
 KINDS: tuple[AttentionKind, ...] = get_args(AttentionKind)
 

@@ -14,17 +14,22 @@ ITEMS_MAX: Final = 500
 """Of each sort: whoever has more of them needs another page than a list."""
 LOOKUPS: Final = tuple(
     Lookup(query=f"attention_{sort}", params=(("limit", ITEMS_MAX),))
-    for sort in ("assignments", "tasks", "agents")
+    for sort in ("assignments", "tasks", "due", "agents")
 )
 """All that needs somebody; `listed` reads their rows."""
 
 
 def listed(rows: Mapping[Lookup, Sequence[Any]]) -> ListResult:
     """Return all that needs somebody, the most pressing kind first, and of one kind the oldest."""
-    assignments, tasks, dead = (rows[part] for part in LOOKUPS)
-    found = [*map(_of_task, (*assignments, *tasks)), *map(_of_agent, dead)]
+    assignments, tasks, due, dead = (rows[part] for part in LOOKUPS)
+    pressing = (*assignments, *tasks)
+    there = {
+        row.task_id for row in pressing
+    }  # a task stands here once, and not as late where there is more to say of it
+    late = (row for row in due if row.task_id not in there)
+    found = [*map(_of_task, (*pressing, *late)), *map(_of_agent, dead)]
     found.sort(key=lambda item: (KINDS.index(item.kind), item.priority or 0, item.since))
-    more = any(len(sort) >= ITEMS_MAX for sort in (assignments, tasks, dead))
+    more = any(len(sort) >= ITEMS_MAX for sort in (assignments, tasks, due, dead))
     return ListResult(items=tuple(found), more=more)
 
 

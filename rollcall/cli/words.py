@@ -30,6 +30,7 @@ HELP: Final = {
     "done": "Whether it is done.",
     "done_definitions": "By what one knows that it is done.",
     "due_at": "When it must be done, such as 2026-01-31T12:00:00Z.",
+    "ended_since": "Those too that ended then or later, such as 2026-01-31T12:00:00Z.",
     "endpoint_url": "Where it is told over HTTP.",
     "every_minutes": "Again after so many minutes, and again.",
     "escalation": "The number of the escalation.",

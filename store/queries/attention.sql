@@ -58,6 +58,13 @@ SELECT 'unassigned' AS kind, id AS task_id, title, priority, assignment_id, agen
     COALESCE(unassigned_since, created_at) AS since, status_why AS why, 0 AS asked
 FROM tasks WHERE status = 'todo' AND alarmed ORDER BY id LIMIT :limit;
 
+-- name: attention_due -> AttentionRow
+-- The tasks whose due date has passed.
+SELECT 'due' AS kind, id AS task_id, title, priority, assignment_id, agent, status,
+    COALESCE(due_at, updated_at) AS since, NULL AS why, 0 AS asked
+FROM tasks /*sqlite: INDEXED BY tasks_late */
+WHERE due_noticed AND status IN ('todo', 'in_progress') ORDER BY id LIMIT :limit;
+
 -- name: attention_agents -> Agent
 -- The dead who are not tombstones yet, and whom no ping reaches: somebody has to revive, mend or replace them.
 SELECT {columns} FROM agents

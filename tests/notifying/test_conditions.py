@@ -98,7 +98,8 @@ async def draft(case: Case) -> Course:
 
 
 async def due(case: Case) -> Course:
-    await case.world.given("bob", due_at="2027-01-15T08:10:00Z")
+    _, lease = await case.world.given("bob", due_at="2027-01-15T08:05:00Z")
+    await case.world.says("bob", "ack", lease)
     yield 1, "bob"
     await case.world.operator("task.cancel", task=1)
 

@@ -55,6 +55,19 @@ async def test_what_was_escalated_needs_somebody_until_its_new_holder_answers(wo
     assert await attention(world) == []
 
 
+async def test_what_is_past_its_due_date_needs_somebody_once(world: World) -> None:
+    task, lease = await world.given("a1", due_at="2027-01-15T08:05:00Z")
+    await world.says("a1", "ack", lease)
+    await world.forward(minutes=6)
+    (item,) = await attention(world)
+    assert (item["kind"], item["task"], item["agent"]) == ("due", task, "a1")
+    assert (item["since"], item["why"]) == ("2027-01-15T08:05:00Z", "its due date has passed")
+    await world.says("a1", "wait", lease, on="human", reason="may I?")
+    assert [item["kind"] for item in await attention(world)] == ["human"]  # and not due beside it
+    await world.operator("task.cancel", task=task)
+    assert await attention(world) == []
+
+
 async def test_who_is_exhausted_is_acked_by_an_operator(world: World) -> None:
     task, _ = await world.given("a1")
     await world.forward(hours=8)

@@ -72,6 +72,7 @@ PLANS = {
         "SEARCH intake USING INDEX intake_outcome (outcome=? AND id>?)",
         GROUPED,
     ],
+    "attention_due": ["SCAN tasks USING INDEX tasks_late"],
     "webhook_endpoints": ["SCAN agents USING INDEX agents_endpoints"],  # that is: exactly those who have one
     "forget_deliveries": ["SEARCH deliveries USING INDEX deliveries_sent_at (sent_at<?)"],
     "claim_silent": ["SEARCH agents USING COVERING INDEX agents_silent_at (silent_at<?)"],

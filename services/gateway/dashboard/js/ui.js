@@ -30,6 +30,7 @@ const STATUS = {
   unreachable: ["Unreachable", "suspect", "bad"],
   silent: ["Silent", "suspect", "warn"],
   escalated: ["Escalated", "escalations", "warn"],
+  due: ["Overdue", "suspect", "warn"],
   unassigned: ["Unassigned", "todo", "warn"],
   ok: ["OK", "done", "good"],
   warning: ["Warning", "suspect", "warn"],

@@ -12,6 +12,7 @@ const ABOUT = { // what each kind allows, the likeliest first
   silent: ["ack", "snooze", "reassign"],
   escalated: ["ack", "snooze", "reassign"],
   stalled: ["ack", "snooze", "reassign"],
+  due: ["reassign"],
   unassigned: ["assign"],
   dead: ["agent"],
   unreachable: ["agent"],
