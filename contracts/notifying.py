@@ -56,7 +56,7 @@ class NotificationRow(Struct, frozen=True, kw_only=True, gc=False):
     why: str
     at: int  # since when it holds, or, of an end, when that was
     over: bool = False  # it says that another one is over
-    of: int | None = None  # which
+    of: int | None = None  # which; of one that turned into another kind, the first
     ended_at: int | None = None  # when the condition was over
 
 

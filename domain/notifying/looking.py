@@ -40,7 +40,7 @@ def compare(view: View, now: int, holding: Sequence[Holding], known: Sequence[No
             continue
         if row is not None:  # it turned into another kind of itself: that is told, and nothing is over
             rows.append(Row("end_notification", structs.replace(row, ended_at=now)))
-        began = _began(view, held)
+        began = _began(view, held, row)
         rows.append(Row("insert_notification", began))
         facts.append(_fact(began, "raised"))
     for row in known:
@@ -51,7 +51,7 @@ def compare(view: View, now: int, holding: Sequence[Holding], known: Sequence[No
                 id=view.new_id("notifications"),
                 at=now,
                 over=True,
-                of=row.id,
+                of=_first(row),
                 why=f"over after {span(now - row.at)}",
             )
             rows += (Row("end_notification", ended), Row("insert_notification", over))
@@ -59,7 +59,7 @@ def compare(view: View, now: int, holding: Sequence[Holding], known: Sequence[No
     return Changes(rows=tuple(rows), facts=tuple(facts))
 
 
-def _began(view: View, held: Holding) -> NotificationRow:
+def _began(view: View, held: Holding, before: NotificationRow | None) -> NotificationRow:
     return NotificationRow(
         id=view.new_id("notifications"),
         key=held.key,
@@ -68,15 +68,21 @@ def _began(view: View, held: Holding) -> NotificationRow:
         subject=held.subject,
         why=reason(held.kind, held.why, held.asked)[:WHY_CHARS],
         at=held.since,
+        of=before and _first(before),
     )
+
+
+def _first(row: NotificationRow) -> int:
+    """Return the number under which the condition began: whoever was told of that hears that it is over."""
+    return row.of or row.id
 
 
 def _fact(row: NotificationRow, event: str) -> Fact:
     return Fact(
         aggregate="notification",
-        id=str(row.of or row.id),
+        id=str(_first(row)),
         event=event,
-        version=2 if row.over else 1,
+        version=row.id - _first(row) + 1,
         actor=ACTOR,
         data={"kind": row.kind, "task": row.task_id, "subject": row.subject},
     )

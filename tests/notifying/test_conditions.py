@@ -20,6 +20,7 @@ from domain.notifying.telling import WORDS
 from tests.notifying.conftest import Hook, Open, Postbox, Told
 from tests.services.test_poison import poison
 from tests.support.house import ROOT
+from tests.support.nats import until
 from tests.support.store import NOW
 
 DOCS: Final = Path(__file__).parents[2] / "docs/notifications.md"
@@ -277,6 +278,28 @@ async def test_what_turns_into_another_kind_of_itself_is_not_told_to_be_over(
             assert (row.kind, row.over) == (kind, False)
         await case.until(lambda: len(hook.got) == 3)
         assert hook.got[2][2]["lines"] == [f"over: {worse}"]
+
+
+async def test_whoever_heard_only_how_it_began_hears_that_it_is_over(
+    told: Open, hook: Hook, other: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It turned and ended while the way had to wait."""
+    async with told(Receivers(webhook_url=hook.url, log=False), ports=(hook.port,)) as people:
+        case = Case(people, other, monkeypatch)
+        async with asynccontextmanager(gone)(case):
+            await until(lambda: len(hook.got) == 1)
+            await revived_in_vain(case)
+            await people.until(2)
+        await people.until(1, over=True)
+        await case.until(lambda: len(hook.got) == 2)
+        assert hook.titles == [
+            "Rollcall: bob is dead",
+            "Rollcall: over: bob is dead and could not be revived",
+        ]
+        ids = people.world.rows(
+            "SELECT aggregate_id, aggregate_version FROM audit WHERE aggregate = 'notification'"
+        )
+        assert ids == [("1", 1), ("1", 2), ("1", 3)]
 
 
 async def test_an_end_is_listed_as_one_with_its_own_time(
