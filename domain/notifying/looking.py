@@ -68,7 +68,7 @@ def _began(view: View, held: Holding, before: NotificationRow | None) -> Notific
         subject=held.subject,
         why=reason(held.kind, held.why, held.asked)[:WHY_CHARS],
         at=held.since,
-        of=before and _first(before),
+        of=None if before is None else _first(before),
     )
 
 
