@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.dashboard.conftest import Eyes
-from tests.dashboard.house import ROOT, House
+from tests.dashboard.house import LONG, ROOT, House
 from tests.dashboard.look import SIZES, THEMES, VIEWS, settled
 from tests.dashboard.odd import ODD
 from tests.support.fetched import fetched
@@ -54,6 +54,28 @@ async def test_everybody_can_use_every_view(eyes: Eyes, house: House, size: str)
     pages = [await eyes.page(size, theme) for theme in THEMES]
     found = await asyncio.gather(*(wrongs(page) for page in pages))
     assert dict(zip(THEMES, found, strict=True)) == {theme: {} for theme in THEMES}
+
+
+async def test_long_names_and_odd_titles_stay_in_their_places(eyes: Eyes, house: House) -> None:
+    page = await eyes.page("390")
+    long, _ = await house.task("W" * 200, LONG)
+    odd, _ = await house.task("\u202e\u05e9\u05dc\u05d5\u05dd, of old", LONG)
+    for width in (390, 320):
+        await page.set_viewport_size({"width": width, "height": 844})
+        wide = []
+        for path in (*VIEWS.values(), f"/tasks/{long}"):
+            await go(page, path)
+            await settled(page)
+            if await page.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append(path)
+        assert wide == []
+        rights = "[...document.querySelectorAll('h1, .head *')].map(one => one.getBoundingClientRect().right)"
+        assert max(await page.evaluate(rights)) <= width - 12
+        await go(page, f"/tasks/{odd}")
+        await expect(page.locator("h1")).to_contain_text(f"#{odd}")
+        lefts = "[...document.querySelectorAll('h1 > *')].map(one => one.getBoundingClientRect().left)"
+        number, title = await page.evaluate(lefts)
+        assert number < title
 
 
 async def test_who_wants_no_motion_sees_none(eyes: Eyes, house: House) -> None:

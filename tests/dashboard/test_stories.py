@@ -8,11 +8,14 @@ import socket
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
+from services.gateway.events import KEEP_ALIVE_S
 from tests.dashboard.conftest import Eyes
-from tests.dashboard.house import House, open_house
+from tests.dashboard.house import ROOT, House, open_house
 from tests.support.nats import until
+
+API = ROOT / "services/gateway/dashboard/js/api.js"
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -79,8 +82,38 @@ async def test_by_keyboard_alone(eyes: Eyes, house: House) -> None:
     await expect(page.locator(".task")).to_have_count(2)
     await page.keyboard.press("Escape")
     await page.keyboard.press("j")
+    await page.keyboard.press("j")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(re.compile(r"/tasks/\d+$"))
+    number = page.url.rpartition("/")[2]
+    await page.go_back()
+    await expect(page.locator(f".task[data-key='{number}'] a:focus")).to_have_count(1)
+
+
+async def test_who_comes_second_reads_that_it_was_not_done(eyes: Eyes, house: House) -> None:
+    eyes.forgiven = ("409",)
+    page = await eyes.page()
+
+    async def late(route: Route) -> None:
+        path = route.request.url.partition("/api/v1")[2]
+        await house.ask("POST", path, {"text": "Another was quicker."})
+        await route.continue_()
+
+    await page.route("**/answer", late)
+    await page.locator(".need", has_text="Approve the release").get_by_role("button", name="Approve").click()
+    await expect(page.locator(".toast.bad")).to_have_text(re.compile("^Not answered: "))
+
+
+async def test_a_network_that_dies_in_silence_is_noticed(eyes: Eyes, house: House) -> None:
+    eyes.forgiven = ("ERR_INTERNET_DISCONNECTED",)
+    page = await eyes.page()
+    await page.context.set_offline(True)  # what is open stays open: nothing comes any more
+    await expect(page.locator(".banner")).to_contain_text("is lost", timeout=9_000)
+    await page.context.set_offline(False)
+    await expect(page.locator(".live.t-good")).to_be_visible()
+    quiet = re.search(r"QUIET_MS = (\d+)", API.read_text("utf-8"))
+    assert quiet
+    assert 2 * KEEP_ALIVE_S < int(quiet[1]) / 1000 <= 12
 
 
 async def test_tasks_are_made_filtered_shared_cancelled_and_undone(eyes: Eyes, house: House) -> None:

@@ -3,6 +3,7 @@
 
 const API = "/api/v1";
 const TRIES = 4;
+const QUIET_MS = 11000; // the house speaks every 5 s
 const AGAIN = new Set([429, 502, 503, 504]);
 
 /** A refusal, as the house words it. */
@@ -124,7 +125,7 @@ export class Stream {
     this.opened = true;
     let rest = "";
     for (;;) {
-      const quiet = setTimeout(() => this.cut.abort(), 40000); // the house speaks every 15 s
+      const quiet = setTimeout(() => this.cut.abort(), QUIET_MS);
       const { value, done } = await reader.read().finally(() => clearTimeout(quiet));
       if (done) return;
       const parts = (rest + value).split("\n\n");

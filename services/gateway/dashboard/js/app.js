@@ -48,10 +48,18 @@ theme(localStorage.getItem("theme") ?? "auto");
 
 // ---- where we are
 
-/** Go to a place in here. */
+/** Go to a place in here; who comes back stands where they stood. */
 function go(path, { replace = false } = {}) {
+  const at = document.activeElement;
+  if (!replace) history.replaceState({ line: at.closest(".line")?.dataset.key, href: at.getAttribute("href") }, "");
   if (path !== location.pathname + location.search) history[replace ? "replaceState" : "pushState"](null, "", path);
   show();
+}
+
+function back({ line, href }) {
+  const cursor = line && current.at.cursor;
+  if (cursor) cursor.to(line);
+  if (href && !shell.main.contains(document.activeElement)) shell.main.querySelector(`[href="${CSS.escape(href)}"]`)?.focus();
 }
 
 function found() {
@@ -193,7 +201,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(link.getAttribute("href"));
 });
-addEventListener("popstate", () => shell && show());
+addEventListener("popstate", ({ state: at }) => {
+  if (!shell) return;
+  show();
+  if (at) back(at);
+});
 
 // ---- coming and going
 

@@ -7,15 +7,15 @@ import { dialog, field, select, toast, told } from "./ui.js";
 
 const UNDO_S = 10;
 
-/** Do something at once, and say so. */
-export async function now(label, method, path, body, about = {}) {
+/** Do something at once, and say that it is `done`, or that it is `not` and why. */
+export async function now(done, not, method, path, body, about = {}) {
   try {
     const value = await send(method, path, body);
     soon(about);
-    toast(label);
+    toast(done);
     return value ?? {};
   } catch (error) {
-    toast(`${label}: ${told(error)}`, { tone: "bad", ms: 9000 });
+    toast(`${not}: ${told(error)}`, { tone: "bad", ms: 9000 });
     soon(about);
     return null;
   }
@@ -75,7 +75,7 @@ async function carryOut(label, ids, each, keys, keepalive) {
   };
   await Promise.all(keepalive ? ids.map(worker) : Array.from({ length: 6 }, worker));
   touch("tasks", "attention");
-  if (failed.length) toast(`${label}: ${failed.length} of ${ids.length} refused. ${failed[0]}`, { tone: "bad", ms: 12000 });
+  if (failed.length) toast(`Not done: ${failed.length} of ${ids.length} refused (${label}). ${failed[0]}`, { tone: "bad", ms: 12000 });
   else toast(`${label}: done`);
 }
 
@@ -98,11 +98,11 @@ export function cancelTasks(ids) {
 }
 
 export function ack(item) {
-  return now(`Task ${item.task} is acked by you`, "POST", `/tasks/${item.task}/ack`, {}, { task: item.task, agent: item.agent });
+  return now(`Task ${item.task} is acked by you`, "Not acked", "POST", `/tasks/${item.task}/ack`, {}, { task: item.task, agent: item.agent });
 }
 
 export function snooze(item, minutes = 30) {
-  return now(`${item.agent} is asked again in ${minutes} min`, "POST", `/tasks/${item.task}/snooze`, { minutes }, { task: item.task, agent: item.agent });
+  return now(`${item.agent} is asked again in ${minutes} min`, "Not snoozed", "POST", `/tasks/${item.task}/snooze`, { minutes }, { task: item.task, agent: item.agent });
 }
 
 export function approve(item) {
@@ -110,7 +110,7 @@ export function approve(item) {
 }
 
 function answer(item, text) {
-  return now(`${item.agent} is answered`, "POST", `/tasks/${item.task}/answer`, { text }, { task: item.task, agent: item.agent });
+  return now(`${item.agent} is answered`, "Not answered", "POST", `/tasks/${item.task}/answer`, { text }, { task: item.task, agent: item.agent });
 }
 
 export function answerDialog(item) {

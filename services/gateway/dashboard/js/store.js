@@ -6,6 +6,7 @@ import { nowMs, setSkew } from "./dom.js";
 
 const FLUSH_MS = 300;
 const SLOW_MS = 1200; // lists that are read whole
+const UNTOLD_MS = 14000; // lists without events
 const TAIL_MAX = 2000;
 const FEW = 6;
 const PAGE = 500;
@@ -283,7 +284,9 @@ export function listen() {
     },
     alive() {
       known.asOf = Date.now();
-      for (const list of ["status", "letters", "sends"]) stale.lists.add(list); // they have no events
+      for (const list of ["status", "letters", "sends"]) { // they have no events
+        if (Date.now() - (readAt.get(list) ?? 0) > UNTOLD_MS) stale.lists.add(list);
+      }
       plan();
     },
   });
@@ -292,6 +295,7 @@ export function listen() {
     if (!document.hidden) plan();
   });
   addEventListener("online", () => stream.hurry?.());
+  addEventListener("offline", () => stream.cut?.abort());
   return open;
 }
 

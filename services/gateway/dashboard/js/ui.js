@@ -310,7 +310,7 @@ export class Windowed {
 
   /** Bring a line into sight, and return its node. */
   reveal(key) {
-    const place = this.lines.findIndex((line) => line.key === key);
+    const place = this.lines.findIndex((line) => String(line.key) === String(key));
     if (place < 0) return null;
     const top = this.tops[place] + this.box.getBoundingClientRect().top;
     const height = this.lines[place].height;
@@ -343,7 +343,7 @@ export class Cursor {
   }
 
   to(key) {
-    this.key = key;
+    this.key = this.list.lines.find((line) => String(line.key) === String(key))?.key;
     const node = this.list.reveal(key);
     (node?.querySelector("[data-main]") ?? node)?.focus({ preventScroll: true });
   }

@@ -60,7 +60,7 @@ export function agentDialog(name) {
     if (!agent) return fill(body, h("p", {}, `${name} is gone.`));
     const flagged = agent.flags.some((flag) => !["retired", "revoked"].includes(flag));
     return fill(body, agentFacts(agent), mayChange() && h("div", { class: "acts wrap" },
-      flagged && button("Resume", "resume", () => now(`${name} goes on`, "POST", `/agents/${name}/resume`, {}, { agent: name }), { kind: "primary" }),
+      flagged && button("Resume", "resume", () => now(`${name} goes on`, "Not resumed", "POST", `/agents/${name}/resume`, {}, { agent: name }), { kind: "primary" }),
       FLAGS.map(([verb, label]) => button(`${label} …`, verb, () => askAgent(agent, verb, label), { kind: verb === "retire" ? "danger quiet" : "" })),
       agent.machine && COMMANDS.map(([verb, label]) => button(`${label} …`, verb, () => askAgent(agent, verb, label)))));
   };

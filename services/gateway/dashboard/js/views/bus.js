@@ -107,13 +107,14 @@ export function openBus(main, { words, address }) {
     return fill(letters, h("h2", {}, "Dead letters ", muted(items.length)),
       items.length ? h("ul", { class: "plain" }, items.map((one) => h("li", {},
         h("span", {}, h("code", {}, one.letter.subject || `${one.letter.stream} row ${one.letter.row}`), h("p", { dir: "auto" }, one.letter.reason), h("p", { class: "hint" }, `${one.letter.tries} tries, the last `, age(one.letter.at))),
-        mayChange() && button("Replay", `replay-${one.seq}`, async () => { await now(`Dead letter ${one.seq} is tried again`, "POST", `/dead-letters/${one.seq}/replay`, {}); soon({ list: "letters" }); }))))
+        mayChange() && button("Replay", `replay-${one.seq}`, async () => { await now(`Dead letter ${one.seq} is tried again`, "Not tried again", "POST", `/dead-letters/${one.seq}/replay`, {}); soon({ list: "letters" }); }))))
         : h("p", { class: "muted" }, "None: everything could be handled."));
   }
 
   if (words.letters) requestAnimationFrame(() => letters.scrollIntoView());
   return {
     draw,
+    cursor,
     address: (more) => { filter = more.subject ?? ""; search.value = filter; draw(new Set(["first"])); },
     destroy: () => { tap.stop(); list.destroy(); },
     key(key) {

@@ -61,7 +61,7 @@ export function openFleet(main, { words, address }) {
   function card(agent) {
     const tasks = byAgent.get(agent.name) ?? [];
     const main = agent.kind === "main_agent";
-    const holds = tasks.length ? taskLink(tasks[0].id, [`Task #${tasks[0].id} `, tasks[0].title], { title: tasks[0].title, class: "ell", dir: "auto" }) : muted(agent.leases ? `${agent.leases} tasks` : "No task");
+    const holds = tasks.length ? taskLink(tasks[0].id, [`Task #${tasks[0].id} `, h("bdi", {}, tasks[0].title)], { title: tasks[0].title, class: "ell" }) : muted(agent.leases ? `${agent.leases} tasks` : "No task");
     const silent = ["suspect", "dead", "dead_failed_revive", "restarting"].includes(agent.status);
     const beat = agent.beats === "none" ? "no beats" : silent && agent.beat_at ? ["beat ", age(agent.beat_at)] : agent.status === "offline" ? "not here" : `beats every ${span(agent.beat_interval_us / 1e6)}`;
     const shown = agent.capabilities.slice(0, 4);

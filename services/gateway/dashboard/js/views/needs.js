@@ -53,7 +53,7 @@ export function openNeeds(main, { words, address, go }) {
 
   function build(item) {
     const title = item.task
-      ? [taskLink(item.task, [h("span", { class: "id" }, `#${item.task}`), " ", item.title], { class: "title", "data-main": true, "data-act": "open", dir: "auto" })]
+      ? [taskLink(item.task, [h("span", { class: "id" }, `#${item.task}`), " ", h("bdi", {}, item.title)], { class: "title", "data-main": true, "data-act": "open" })]
       : [button(item.agent, "open", () => agentDialog(item.agent), { kind: "title link" })];
     const does = mayChange() || !item.task || item.kind === "quarantined" ? ABOUT[item.kind] ?? [] : [];
     return h("div", { class: "need" },
@@ -87,6 +87,7 @@ export function openNeeds(main, { words, address, go }) {
 
   return {
     draw,
+    cursor,
     address: (more) => { kind = more.kind ?? ""; again(); },
     destroy: () => { list.destroy(); wide.removeEventListener("change", again); },
     key(key) {

@@ -2,7 +2,7 @@
 
 import { send } from "../api.js";
 import { now } from "../commands.js";
-import { age, fill, h } from "../dom.js";
+import { age, fill, h, span } from "../dom.js";
 import { known, soon } from "../store.js";
 import { agentLink, button, drawChips, empty, loading, mayChange, muted, panel, status, taskLink, wordOf } from "../ui.js";
 
@@ -22,7 +22,7 @@ export function openNotifications(main, { words, address }) {
   h("div", { class: "split" }, h("section", { class: "panel" }, list), sends));
 
   async function test() {
-    const found = await now("A test is sent", "POST", "/notifications/test", {});
+    const found = await now("A test is sent", "Not sent", "POST", "/notifications/test", {});
     if (found) soon({ list: "sends" });
   }
 
@@ -31,7 +31,7 @@ export function openNotifications(main, { words, address }) {
     const about = [one.task && [taskLink(one.task), " "], known.agents.has(one.subject) ? agentLink(one.subject) : one.subject];
     return h("li", {}, status(shape, WORDS[one.kind] ?? wordOf(one.kind)),
       h("div", {}, h("b", { dir: "auto" }, about), " ", h("span", { dir: "auto" }, one.why)),
-      one.ended_at ? h("span", { class: "since" }, "over ", age(one.ended_at)) : h("span", { class: "since" }, "for ", age(one.at, "for")));
+      one.ended_at ? h("span", { class: "since" }, `lasted ${span((Date.parse(one.ended_at) - Date.parse(one.at)) / 1000)}, over `, age(one.ended_at)) : h("span", { class: "since" }, "for ", age(one.at, "for")));
   }
 
   function draw(changed) {

@@ -64,7 +64,7 @@ export function openTask(main, { id, say, go }) {
   const adding = h("form", { class: "remark" }, todo, h("button", { type: "submit" }, "Add todo"));
   adding.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await now("Todo is added", "POST", `/tasks/${id}/todos`, { text: todo.value.trim() }, { task: id })) todo.value = "";
+    if (await now("Todo is added", "Not added", "POST", `/tasks/${id}/todos`, { text: todo.value.trim() }, { task: id })) todo.value = "";
   });
 
   // What is drawn anew stands in boxes of its own: a field that somebody writes in, and a button under a finger, stay.
@@ -76,7 +76,7 @@ export function openTask(main, { id, say, go }) {
   function plan({ phases, todos }) {
     const line = (one) => {
       const box = h("input", { type: "checkbox", checked: one.done, disabled: !mayChange(), "data-act": `todo-${one.id}` });
-      box.addEventListener("change", () => now(box.checked ? "Todo is done" : "Todo is open", "PATCH", `/tasks/${id}/todos/${one.id}`, { done: box.checked }, { task: id }));
+      box.addEventListener("change", () => now(box.checked ? "Todo is done" : "Todo is open", "Not changed", "PATCH", `/tasks/${id}/todos/${one.id}`, { done: box.checked }, { task: id }));
       return h("li", {}, h("label", {}, box, " ", h("span", { dir: "auto" }, one.text)), one.required && muted("required"));
     };
     const list = (phase) => h("ul", { class: "plain" }, todos.filter((one) => one.phase_id === phase).map(line));
@@ -135,10 +135,10 @@ export function openTask(main, { id, say, go }) {
       if (openTask) acts.push(button(task.agent ? "Reassign …" : "Assign …", "assign", () => assignDialog([id], { holder: task.agent, capabilities: task.capabilities }), { kind: task.agent ? "" : "primary" }));
       acts.push(button("Edit …", "edit", () => taskDialog(task)));
       if (openTask) acts.push(button("Cancel task", "cancel", () => cancelTasks([id]), { kind: "danger quiet" }));
-      else acts.push(button("Reopen", "reopen", () => now(`Task ${id} is open again`, "POST", `/tasks/${id}/reopen`, {}, { task: id }), { kind: "primary" }));
+      else acts.push(button("Reopen", "reopen", () => now(`Task ${id} is open again`, "Not reopened", "POST", `/tasks/${id}/reopen`, {}, { task: id }), { kind: "primary" }));
     }
     return h("header", { class: "head" }, h("a", { href: "/tasks", class: "back" }, "‹ Tasks"),
-      h("h1", { dir: "auto" }, h("span", { class: "id" }, `#${id}`), " ", task.title),
+      h("h1", {}, h("span", { class: "id" }, `#${id}`), " ", h("bdi", {}, task.title)),
       h("p", { class: "meta" }, held.has(id) ? badge(held.get(id), "bad") : status(task.status), priority(task.priority),
         task.agent && [h("span", {}, "with ", agentLink(task.agent)), isMain(task.agent) && badge("MAIN", "main")],
         row && status(row.status), row?.exhausted && status("exhausted"), row?.stalled && status("stalled"), row?.quarantined && status("quarantined"),

@@ -183,6 +183,7 @@ export function openTasks(main, { words, address, go }) {
   narrow.addEventListener("change", again);
   return {
     draw,
+    cursor,
     address: (more) => { filter = { q: "", status: "", agent: "", priority: "", sort: "", as: "", ...more }; again(); },
     destroy: () => { list.destroy(); columns?.forEach((one) => one.list.destroy()); narrow.removeEventListener("change", again); },
     key(key) {
