@@ -8,6 +8,7 @@ import msgspec
 
 from contracts.errors import InvalidError, MalformedError, TooLargeError
 from contracts.limits import INSTANT_MAX, MESSAGE_BYTES_MAX
+from contracts.wording import wrong
 
 T = TypeVar("T")
 _decoders: dict[object, msgspec.json.Decoder[Any]] = {}
@@ -37,7 +38,8 @@ def decode_union(data: bytes, kind: object, *, bytes_max: int = MESSAGE_BYTES_MA
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise InvalidError(str(error)) from error
+        place, why = wrong(error, kind)
+        raise InvalidError(f"{place}: {why}" if place else why) from error
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         # bad UTF-8 is a ValueError and deep nesting a RecursionError, neither a MsgspecError
         raise MalformedError(f"not readable as JSON: {type(error).__name__}") from error

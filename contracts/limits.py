@@ -60,8 +60,24 @@ Title = Annotated[str, Meta(min_length=1, max_length=TITLE_CHARS_MAX, pattern=TE
 Note = Annotated[str, Meta(max_length=NOTE_CHARS_MAX, pattern=TEXT_PATTERN)]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX, pattern=TEXT_PATTERN)]
 Project = Annotated[str, Meta(max_length=PROJECT_CHARS_MAX, pattern=TEXT_PATTERN)]
-CommandId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_:.-]+$(?!\n)")]
-Token = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$(?!\n)")]
+CommandId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_:.-]+$(?!\n)",
+        description="1 to 64 letters, digits, _, :, . or -",
+    ),
+]
+Token = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_-]+$(?!\n)",
+        description="1 to 64 letters, digits, _ or -",
+    ),
+]
 Capabilities = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
 Givers = Annotated[tuple[Name, ...], Meta(max_length=CAPABILITIES_MAX)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_ITEMS_MAX)]

@@ -6,7 +6,14 @@ from msgspec import Meta, Struct
 
 from contracts.limits import PLACE_CHARS_MAX, Count, PageSize
 
-Place = Annotated[str, Meta(max_length=PLACE_CHARS_MAX, pattern=r"^[A-Za-z0-9_:-]*$(?!\n)")]
+Place = Annotated[
+    str,
+    Meta(
+        max_length=PLACE_CHARS_MAX,
+        pattern=r"^[A-Za-z0-9_:-]*$(?!\n)",
+        description='what the page before said as `next`, or "" to begin',
+    ),
+]
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-from contracts.limits import INT_MAX, TEXT_PATTERN
+from contracts.limits import INT_MAX
 from rollcall.cli.spans import SPAN_FORM, TIME_FORM, parse_minutes, parse_time
 from rollcall.cli.tree import array_of, object_of
 from rollcall.cli.words import HELP, HELP_OF
@@ -115,6 +115,11 @@ class Part(click.ParamType[list[Any]]):
         """Return the objects that one value stands for."""
         try:
             found = msgspec.to_builtins(msgspec.convert(self._read(value), list[self.kind]))  # type: ignore[name-defined]
+        except msgspec.ValidationError as error:
+            from contracts.wording import wrong
+
+            place, why = wrong(error, list[self.kind])  # type: ignore[name-defined]
+            self.fail(f"{value[:80]!r} is not allowed: {f'{place}: ' if place else ''}{why}", param, ctx)
         except (msgspec.MsgspecError, ValueError, OSError, RecursionError) as error:
             self.fail(f"{value[:80]!r} is not allowed: {error}", param, ctx)
         return list(found)
@@ -247,8 +252,6 @@ def _plain(field: Field) -> tuple[Type, bool]:
 
 
 def _limits(kind: StrType) -> str:
-    if kind.pattern and kind.pattern != TEXT_PATTERN:
-        return f"at most {kind.max_length} letters, digits, _ or -"
     known = f"{kind.min_length or 0} to {kind.max_length or 'any number of'} characters"
     return f"{known}, no control characters" if kind.pattern else known
 

@@ -137,4 +137,7 @@ def checked(operation: Operation, values: Mapping[str, Any]) -> Struct:
     try:
         return body(operation.params, given)
     except msgspec.ValidationError as error:
-        raise Failed(str(error), USAGE) from error
+        from contracts.wording import wrong
+
+        place, why = wrong(error, operation.params)
+        raise Failed(f"{place}: {why}" if place else why, USAGE) from error

@@ -1,14 +1,15 @@
 """Parameters from path, query and body: every field that is wrong is named, at once."""
 
-import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import NODEFAULT, Struct
 
+from contracts import wording
 from contracts.codec import decode
 from contracts.errors import InvalidError, MalformedError
 from contracts.operations import Operation
@@ -17,8 +18,6 @@ from contracts.operations.registry import Route
 Given = dict[str, Any]
 
 FIELDS_MAX: Final = 200  # to name each that is unknown, with the nearest known, takes time
-_ALIKE: Final = 0.6  # how alike a name must be to be suggested
-_PLACE: Final = re.compile(r" - at `\$\.?(?:[^`.\[]+)?([^`]*)`$")
 
 
 class Text(str):
@@ -82,7 +81,7 @@ def built(operation: Operation, given: Given) -> Struct:
             try:
                 found[name] = readers[name](value)
             except msgspec.ValidationError as error:
-                wrong[name] = _told(error)
+                wrong[name] = _told(error, readers[name], value)
     for name in _required(operation.params):
         if name not in given:
             wrong[name] = "is required"
@@ -134,14 +133,16 @@ def _asked(operation: Operation, query: Sequence[tuple[str, str]]) -> Given:
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name[:80], list(known), n=1, cutoff=_ALIKE)
-    return f"is not known; did you mean {close[0]}?" if close else "is not known"
+    return f"is not known{wording.nearest(name, list(known))}"
 
 
-def _told(error: msgspec.ValidationError) -> str:
+def _told(error: msgspec.ValidationError, reader: _Reader, value: Any) -> str:
     """Return what is wrong, without the name of the field, which is said beside it."""
-    text = str(error)
-    return _PLACE.sub(lambda place: f" - at `{place[1]}`" if place[1] else "", text)
+    place, why = wording.wrong(error, reader.alone)
+    if isinstance(value, Text | Texts):
+        why = why.removesuffix(", not text")  # nothing else can be said there
+    inner = place.removeprefix(reader.name)
+    return f"{why} - at `{inner}`" if inner else why
 
 
 def _detail(wrong: Mapping[str, str]) -> str:
@@ -165,20 +166,25 @@ def _is_list(kind: Any) -> bool:
 
 
 @cache
-def _readers(params: type[Struct]) -> Mapping[str, Callable[[Any], Any]]:
+def _readers(params: type[Struct]) -> Mapping[str, _Reader]:
     """Return what reads each field: a struct of that field alone, so that one error does not hide another."""
     hints = get_type_hints(params, include_extras=True)
     return {
-        field.encode_name: _reader(field.name, hints[field.name], field.default)
+        field.encode_name: _Reader(field.name, hints[field.name], field.default)
         for field in msgspec.structs.fields(params)
     }
 
 
-def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
-    one = (name, kind) if default is NODEFAULT else (name, kind, default)
-    alone = msgspec.defstruct(name, [one])
+class _Reader:
+    """Reads one field."""
 
-    def read(value: Any) -> Any:
+    def __init__(self, name: str, kind: Any, default: Any) -> None:
+        one = (name, kind) if default is NODEFAULT else (name, kind, default)
+        self.name = name
+        self.alone = msgspec.defstruct(name, [one])
+
+    def __call__(self, value: Any) -> Any:
+        name, alone = self.name, self.alone
         if not isinstance(value, Text | Texts):
             return getattr(msgspec.convert({name: value}, alone), name)
         plain = list(value) if isinstance(value, Texts) else str(value)
@@ -189,8 +195,6 @@ def _reader(name: str, kind: Any, default: Any) -> Callable[[Any], Any]:
         else:
             _refuse_other_forms(found, value)
         return found
-
-    return read
 
 
 def number(value: Any) -> int:

@@ -15,7 +15,7 @@ from tests.gateway.web import Web
 async def test_a_constraint_on_a_query_parameter_counts(web: Web) -> None:
     """Litestar ignores one that stands in an annotation: limit=0 would be 200."""
     answer = await (await web.client()).get("/tasks?limit=0")
-    assert (answer.status_code, answer.json()["fields"]) == (422, {"limit": "Expected `int` >= 1"})
+    assert (answer.status_code, answer.json()["fields"]) == (422, {"limit": "must be at least 1"})
 
 
 async def test_title_and_detail_are_where_they_belong(web: Web) -> None:
