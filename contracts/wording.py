@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -87,8 +87,9 @@ def _form(at: list[Type]) -> str:
     plain = [one for one in at if isinstance(one, StrType) and one.pattern == TEXT_PATTERN]
     if plain:
         return "must have no control characters but tab and line feed"
-    said = [one.extra_json_schema for one in at if isinstance(one, Metadata) and one.extra_json_schema]
-    form = next((str(one["description"]) for one in said if "description" in one), "of another form")
+    schemas: list[Mapping[str, Any] | None] = [getattr(one, "extra_json_schema", None) for one in at]
+    forms = (str(schema["description"]) for schema in schemas if schema and "description" in schema)
+    form = next(forms, "of another form")
     return f"must be {form}"
 
 
