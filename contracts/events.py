@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,22 @@ from contracts.work import Post
 
 _ORDINARY = {safe: re.compile(rf"[A-Za-z0-9.{safe}_-]*") for safe in ":/"}
 
+
+AGGREGATES: Final = (
+    *(
+        "agent",
+        "assignment",
+        "brake",
+        "credential",
+        "escalation",
+        "intake",
+        "machine",
+        "notification",
+        "policy",
+    ),
+    *("reminder", "rules", "system", "task", "token", "webhook"),
+)
+"""What events are about."""
 
 _VERSION = ("ce-specversion", "1.0")
 _SOURCE = ("ce-source", "rollcall")

@@ -5,7 +5,8 @@ leaves out constraints on query parameters, its problems swap title and detail, 
 other errors than are sent.
 """
 
-from typing import Any, cast
+import re
+from typing import Any, Final, cast
 
 import structlog
 from litestar import Litestar, Request, Response
@@ -24,7 +25,7 @@ from contracts.errors import (
 )
 from contracts.operations import ALL, Operation
 from contracts.operations.registry import API, Route
-from services.gateway import problems, session
+from services.gateway import exchange, problems, session
 from services.gateway.door import Door
 from services.gateway.exchange import JSON, Scope
 from services.gateway.guard import CALLER, PROOF
@@ -35,6 +36,7 @@ AnyRequest = Request[Any, Any, Any]
 
 log = structlog.get_logger(__name__)
 
+_NAMED: Final = re.compile(r"\{[^}]*\}")
 _KINDS: dict[int, type[RollcallError]] = {
     400: MalformedError,
     404: NotFoundError,
@@ -45,8 +47,9 @@ _KINDS: dict[int, type[RollcallError]] = {
 def app(door: Door, sessions: Sessions) -> Litestar:
     """Return the app of all operations."""
     handlers = [_handler(door, operation, route) for operation in ALL for route in operation.routes]
+    handlers += [_description(), *_streams(door), *_session(sessions)]
     return Litestar(
-        route_handlers=[*handlers, _description(), *_streams(door), *_session(sessions)],
+        route_handlers=[*_options(handlers), *handlers],
         openapi_config=None,
         exception_handlers={Exception: _refused},
         request_max_body_size=None,  # each operation has its own
@@ -111,6 +114,26 @@ def _session(sessions: Sessions) -> list[HTTPRouteHandler]:
     ]
 
 
+def _options(handlers: list[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """Return what says which methods a path has: first, or Litestar names those of one handler only."""
+    paths: dict[str, str] = {}
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            shape = _NAMED.sub("{}", path)
+            paths.setdefault(shape, path)
+            methods.setdefault(shape, {"OPTIONS"}).update(map(str, handler.http_methods))
+    return [_allowing(paths[shape], ", ".join(sorted(found))) for shape, found in methods.items()]
+
+
+def _allowing(path: str, allow: str) -> HTTPRouteHandler:
+    async def options() -> Response[None]:
+        headers = {**exchange.EACH, "allow": allow, "cache-control": "no-store"}
+        return Response(None, status_code=204, headers=headers)
+
+    return HTTPRouteHandler(path, http_method="OPTIONS", status_code=204)(options)
+
+
 def _description() -> HTTPRouteHandler:
     body = encode(document())
 
@@ -132,10 +155,5 @@ def _refused(_request: AnyRequest, error: Exception) -> Response[Any]:
     else:
         log.error("request.failed", exc_info=error)
         said = InternalError()
-    problem = said.problem()
-    return Response(
-        problems.body(problem),
-        status_code=problem.status,
-        media_type=problems.MEDIA_TYPE,
-        headers=problems.headers(problem, allow),
-    )
+    body, headers = exchange.refusal(said.problem(), {"allow": allow} if allow else {})
+    return Response(body, status_code=said.status, media_type=problems.MEDIA_TYPE, headers=headers)

@@ -19,9 +19,11 @@ from contracts.errors import (
     RollcallError,
     UnsupportedMediaError,
 )
+from contracts.events import AGGREGATES
 from contracts.operations import Operation
 from contracts.operations.access import STREAM, TRAFFIC, reach
 from contracts.operations.registry import API, Route
+from contracts.wording import nearest
 from contracts.work import Committed
 from services.gateway import events, problems, reading, versions, waiting
 from services.gateway.asking import Desk
@@ -33,9 +35,8 @@ from services.gateway.traffic import Tap
 NEXT: Final = "assignment.next"
 TASK: Final = "task_id"  # how the first system named an assignment: by its task
 AGENT: Final = "agent"  # in the path of an agent's own verbs: who speaks
-_ACCEPTED: Final = re.compile(
-    r"(?:^|,)\s*(?:\*/\*|application/\*|application/(?:problem\+)?json)\s*(?:[;,]|$)"
-)
+_SPOKEN: Final = ("application/json", "application/problem+json", "application/*", "*/*")
+_NONE: Final = re.compile(r"q=0(?:\.0{0,3})?")  # of a kind of answer: this one not
 
 Query = list[tuple[str, str]]
 Leads = Callable[[str, Query, bytes], dict[str, str]]
@@ -116,15 +117,18 @@ class Door:
     def changes(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of changes; raises RollcallError to refuse it."""
         still = self._still(STREAM, scope)
-        asked = dict(_query(scope))
+        asked = reading.asked_of_stream(_query(scope), events.ASKED)
+        aggregate = asked.get("aggregate")
+        if aggregate is not None and aggregate not in AGGREGATES:
+            why = f"is not known{nearest(aggregate, list(AGGREGATES))}"
+            raise InvalidError(f"aggregate: {why}", fields={"aggregate": why})
         after = scope["state"][HEADERS].get("last-event-id", "")
-        place = events.Place(after, asked.pop("aggregate", None), asked.pop("id", None))
-        if asked:
-            raise InvalidError("only of what, and which", fields=dict.fromkeys(asked, "is not known"))
+        place = events.Place(after, aggregate, asked.get("id"))
         return self._hub.open(scope["state"][CALLER].name, place, still)
 
     def traffic(self, scope: Scope) -> AsyncIterator[bytes]:
         """Return a stream of what passes over the bus; raises RollcallError to refuse it."""
+        reading.asked_of_stream(_query(scope), ())
         return self._tap.open(scope["state"][CALLER].name, self._still(TRAFFIC, scope))
 
     def _still(self, stream: str, scope: Scope) -> Callable[[], Awaitable[bool]]:
@@ -160,11 +164,26 @@ class Door:
 
 
 def _check_media(headers: Headers) -> None:
-    if not _ACCEPTED.search(headers.get("accept", "*/*")):
+    if not _accepts(headers.get("accept", "*/*")):
         raise NotAcceptableError(f"{JSON} and {problems.MEDIA_TYPE} are spoken here")
-    kind = headers.get("content-type")
-    if kind is not None and kind.partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMediaError(f"{JSON} is spoken here")
+    kind, _, more = headers.get("content-type", JSON).partition(";")
+    charset = re.sub(r"\s|\"", "", more).lower()
+    if kind.strip().lower() != JSON or charset not in {"", "charset=utf-8", "charset=utf8"}:
+        raise UnsupportedMediaError(f"{JSON} in UTF-8 is spoken here")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaError("bodies are not packed here")
+
+
+def _accepts(said: str) -> bool:
+    """Return whether JSON is an answer: what is named most closely counts, and q=0 says not."""
+    found: dict[str, bool] = {}
+    for one in said.lower().split(","):
+        kind, *more = map(str.strip, one.split(";"))
+        found[kind] = not any(_NONE.fullmatch(part) for part in more)
+    closest = found.get(JSON)
+    if closest is not None:
+        return closest
+    return any(found.get(kind, False) for kind in _SPOKEN)
 
 
 def _query(scope: Scope) -> Query:

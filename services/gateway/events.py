@@ -31,6 +31,7 @@ TICK_S: Final = 1.0  # also without a word on the bus
 LOOK_S: Final = 0.5  # how soon a token that was revoked ends a stream
 KEEP_ALIVE_S: Final = 5.0  # the dashboard takes two of them that do not come for a lost connection
 STREAMS_MAX: Final = 2_000  # in all; of one caller as many as are configured
+ASKED: Final = ("aggregate", "id")  # in the address of a stream
 BEGIN: Final = b"retry: 1000\n\n"
 STILL_HERE: Final = b": still here\n\n"
 RESYNC: Final = b"event: resync\ndata: {}\n\n"  # what was missed cannot be told: read everything anew

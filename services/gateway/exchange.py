@@ -18,6 +18,9 @@ Headers = Mapping[str, str]
 
 NOTHING: Final[Headers] = {}
 
+EACH: Final[Headers] = {"x-content-type-options": "nosniff"}
+"""What each answer of ours has."""
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -51,19 +54,19 @@ async def read_body(headers: Headers, receive: Receive, bytes_max: int) -> bytes
 
 async def send_body(send: Send, status: int, kind: str, body: bytes, more: Headers) -> None:
     """Send a whole answer, with these headers beside those that each has."""
-    raw = [
-        (b"content-type", kind.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-content-type-options", b"nosniff"),
-        *((name.encode(), value.encode()) for name, value in more.items()),
-    ]
-    await send_raw(send, status, raw, body)
+    headers = {"content-type": kind, "content-length": str(len(body)), **EACH, **more}
+    await send_raw(send, status, [(name.encode(), value.encode()) for name, value in headers.items()], body)
+
+
+def refusal(problem: Problem, more: Headers = NOTHING) -> tuple[bytes, dict[str, str]]:
+    """Return a refusal as it is sent, and its headers, whoever sends it."""
+    return problems.body(problem), {**EACH, **problems.headers(problem), **more}
 
 
 async def refuse(send: Send, problem: Problem, more: Headers = NOTHING) -> None:
     """Send a refusal."""
-    headers = {**problems.headers(problem), **more}
-    await send_body(send, problem.status, problems.MEDIA_TYPE, problems.body(problem), headers)
+    body, headers = refusal(problem, more)
+    await send_body(send, problem.status, problems.MEDIA_TYPE, body, headers)
 
 
 async def send_raw(send: Send, status: int, raw: RawHeaders, body: bytes) -> None:

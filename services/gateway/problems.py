@@ -24,15 +24,13 @@ def body(problem: Problem) -> bytes:
     return encode(HttpProblem(type=f"{PAGES}{problem.code}", **fields))
 
 
-def headers(problem: Problem, allow: str = "") -> dict[str, str]:
+def headers(problem: Problem) -> dict[str, str]:
     """Return what a refusal says in headers."""
     found = {"cache-control": "no-store"}
     if problem.status in {429, 503}:
         found["retry-after"] = str(problem.retry_after_s or AGAIN_S)
     if problem.status == 401:  # noqa: PLR2004 - a status is its own name
         found["www-authenticate"] = 'Bearer realm="rollcall"'
-    if allow:
-        found["allow"] = allow
     return found
 
 

@@ -90,6 +90,23 @@ def built(operation: Operation, given: Given) -> Struct:
     return operation.params(**found)
 
 
+def asked_of_stream(query: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
+    """Return what a query says of a stream; raises InvalidError for what is unknown, or said twice."""
+    wrong: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for name, value in query:
+        if name not in known:
+            wrong[name[:80]] = _unknown(name, dict.fromkeys(known))
+        elif name in found:
+            wrong[name] = "is said twice"
+        elif not value:
+            wrong[name] = "is empty"
+        found[name] = value
+    if wrong:
+        raise InvalidError(_detail(wrong), fields=wrong)
+    return found
+
+
 def _object(body: bytes, bytes_max: int) -> Given:
     if not body:
         return {}

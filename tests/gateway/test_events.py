@@ -9,14 +9,17 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx
 import pytest
 
 from contracts import tokens
+from contracts.events import AGGREGATES
+from contracts.reminders import Reminder
 from contracts.work import Changes, Fact, Needs, Unit
+from domain.draft import Record
 from services.gateway import Listening, events
 from tests.gateway.test_listening import SETTINGS, TOKEN, address
 from tests.gateway.web import FIXED, Web, open_web
@@ -134,7 +137,28 @@ async def test_what_cannot_be_told_is_said(web: Web) -> None:
     for wrong in ("x", "a:b", "a b:1", f"a:{10**30}"):
         answer = await admin.get("/events", headers={"last-event-id": wrong})
         assert (answer.status_code, set(answer.json()["fields"])) == (422, {"Last-Event-ID"})
-    assert (await admin.get("/events?agent=x")).status_code == 422
+    for asked, fields in (
+        ("aggregate=tsk", {"aggregate": "is not known; did you mean task?"}),
+        ("aggregate=task&aggregate=agent", {"aggregate": "is said twice"}),
+        ("aggregat=task", {"aggregat": "is not known; did you mean aggregate?"}),
+        ("id=", {"id": "is empty"}),
+    ):
+        answer = await admin.get(f"/events?{asked}")
+        assert (answer.status_code, answer.json()["fields"]) == (422, fields)
+    assert (await admin.get("/bus?x=1")).status_code == 422
+
+
+def test_every_aggregate_that_is_written_can_be_asked_for() -> None:
+    roots = [Path(events.__file__).parents[2] / name for name in ("domain", "store", "services")]
+    written = {
+        found
+        for root in roots
+        for file in root.rglob("*.py")
+        for found in re.findall(r'aggregate="(\w+)"', file.read_text("utf-8"))
+    }
+    recorded = {kind.__name__.lower() for kind in (*get_args(Record), Reminder)}
+    assert written
+    assert written | recorded == set(AGGREGATES)
 
 
 async def test_who_may_not_listen_is_refused(web: Web) -> None:

@@ -167,6 +167,60 @@ async def test_what_is_not_spoken_here_is_said(web: Web) -> None:
     await problem(await admin.get("/tasks?status=%ff"), 400, "malformed")
 
 
+async def test_what_a_path_allows_is_said_in_full(web: Web) -> None:
+    admin = await web.client()
+    for path, methods in (
+        ("/tasks", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/tasks/7", {"GET", "HEAD", "PATCH", "OPTIONS"}),
+        ("/session", {"GET", "DELETE", "OPTIONS"}),
+    ):
+        told = await admin.options(path)
+        assert (told.status_code, set(told.headers["allow"].split(", "))) == (204, methods), path
+        refused = await admin.request("TRACE", path)
+        assert set(refused.headers["allow"].split(", ")) == methods
+
+
+async def test_every_refusal_has_the_same_headers(web: Web) -> None:
+    """Litestar refuses a path and a method, the door the rest, the guard who is nobody."""
+    admin, nobody = await web.client(), await web.client("")
+    for answer, status in (
+        (await admin.get("/nothing"), 404),
+        (await admin.delete("/tasks"), 405),
+        (await admin.get("/tasks/99"), 404),
+        (await admin.get("/events?aggregate=x"), 422),
+        (await nobody.get("/tasks"), 401),
+    ):
+        assert answer.status_code == status
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json; charset=utf-8"}, 201),
+        ({"content-type": 'application/json;charset="UTF-8"'}, 201),
+        ({"content-type": "application/json; charset=latin-1"}, 415),
+        ({"content-type": "application/json; charset=utf-16"}, 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ({"content-type": "application/json", "content-encoding": "identity"}, 201),
+        ({"accept": "application/json;q=0"}, 406),
+        ({"accept": "application/json;q=0.000, */*"}, 406),
+        ({"accept": "*/*;q=0"}, 406),
+        ({"accept": "text/html;q=0, */*;q=0.1"}, 201),
+        ({"accept": "application/json; q=0.01"}, 201),
+    ],
+)
+async def test_packed_other_letters_and_no_json_are_refused(
+    web: Web, headers: dict[str, str], status: int
+) -> None:
+    admin = await web.client()
+    answer = await admin.post(
+        "/tasks", content=b'{"title": "x"}', headers={"content-type": "application/json", **headers}
+    )
+    assert answer.status_code == status, answer.text
+
+
 async def test_the_type_of_a_problem_leads_to_its_meaning(web: Web) -> None:
     admin = await web.client()
     found = (await admin.get("/tasks/99")).json()
