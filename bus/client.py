@@ -15,7 +15,7 @@ import random
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import anyio
@@ -203,14 +203,6 @@ class SafeClient(StrictClient):
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]
             raise
-
-    async def _attempt_reconnect(self) -> None:
-        """Let the end of the old connection be waited for whoever cancels this: closing waits for it too."""
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
-            with suppress(Exception):
-                await asyncio.shield(self._transport.wait_closed())  # type: ignore[no-untyped-call]
-        await super()._attempt_reconnect()
 
     async def _process_err(self, err_msg: str) -> None:
         """Reconnect, with fresh credentials, where nats-py would close for good."""

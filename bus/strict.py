@@ -5,7 +5,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -38,5 +37,15 @@ class StrictClient(Client):
 
 
 async def _closed(wait: Callable[[], Awaitable[None]]) -> None:
-    with suppress(TimeoutError, asyncio.TimeoutError):
-        await asyncio.wait_for(wait(), CLOSED_S)
+    """Wait for the end for a while; whoever cancels this does not spend it for others who wait for it."""
+    waiting = asyncio.ensure_future(wait())
+    waiting.add_done_callback(_looked_at)
+    await asyncio.wait({waiting}, timeout=CLOSED_S)
+    if not waiting.done():
+        waiting.cancel()
+
+
+def _looked_at(waiting: asyncio.Future[None]) -> None:
+    """Look at how it ended: a connection that was reset has ended as well as any."""
+    if not waiting.cancelled():
+        waiting.exception()

@@ -9,7 +9,6 @@ This is the one copy: tests/client/test_safe.py runs the same tests on both.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -85,14 +84,6 @@ class SafeClient(Client):
                 self._transport.close()  # type: ignore[no-untyped-call]
             raise
 
-    async def _attempt_reconnect(self) -> None:
-        """Let the end of the old connection be waited for whoever cancels this: closing waits for it too."""
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]
-            with suppress(Exception):
-                await asyncio.shield(self._transport.wait_closed())  # type: ignore[no-untyped-call]
-        await super()._attempt_reconnect()
-
     async def _process_err(self, err_msg: str) -> None:
         """Reconnect, with fresh credentials, where nats-py would close for good."""
         error = ne.Error(f"nats: {err_msg.strip()}")
@@ -110,5 +101,15 @@ class SafeClient(Client):
 
 
 async def _closed(wait: Callable[[], Awaitable[None]]) -> None:
-    with suppress(TimeoutError, asyncio.TimeoutError):
-        await asyncio.wait_for(wait(), CLOSED_S)
+    """Wait for the end for a while; whoever cancels this does not spend it for others who wait for it."""
+    waiting = asyncio.ensure_future(wait())
+    waiting.add_done_callback(_looked_at)
+    await asyncio.wait({waiting}, timeout=CLOSED_S)
+    if not waiting.done():
+        waiting.cancel()
+
+
+def _looked_at(waiting: asyncio.Future[None]) -> None:
+    """Look at how it ended: a connection that was reset has ended as well as any."""
+    if not waiting.cancelled():
+        waiting.exception()
