@@ -20,7 +20,7 @@ from contracts.operations.system import Finding, Severity, StatusParams, StatusR
 from domain import health, status
 from rollcall.address import bus_url, own_bus
 from rollcall.clock import SystemClock
-from rollcall.credentials import proof
+from rollcall.credentials import HOUSE, Proof, proof
 from rollcall.settings import Settings
 from rollcall.watching import OPEN
 from store import backups
@@ -103,7 +103,7 @@ def _no_bus() -> tuple[Finding, None]:
 async def _reach(url: str, settings: Settings) -> tuple[Finding, StatusResult | None]:
     """Return how the bus is, and what the monitor says of the house if it answers."""
     try:
-        shown = proof(settings, url, "admin", settings.operator or "operator")
+        shown = _shown(settings, url)
         bus = await NatsBus.open(
             url,
             name="rollcall/doctor",
@@ -114,7 +114,8 @@ async def _reach(url: str, settings: Settings) -> tuple[Finding, StatusResult | 
     except BusError as error:
         return Finding(name="bus", severity="error", detail=str(error), fix="rollcall up"), None
     try:
-        changes = await streams.missing(bus.client, streams.topology(settings.root))
+        may_look = shown.login is not None or not bus.guarded  # people may ask nothing of JetStream
+        changes = await streams.missing(bus.client, streams.topology(settings.root)) if may_look else []
         open_to_all = own_bus(settings, url) and not bus.guarded
         detail = f"{url}, round trip {await bus.rtt() * 1e3:.1f} ms"
         told = await _asked(bus, settings)
@@ -130,6 +131,14 @@ async def _reach(url: str, settings: Settings) -> tuple[Finding, StatusResult | 
     if open_to_all:
         return Finding(name="bus", severity="warning", detail=f"{detail}; {OPEN.detail}", fix=OPEN.fix), told
     return Finding(name="bus", severity="ok", detail=detail), told
+
+
+def _shown(settings: Settings, url: str) -> Proof:
+    """Return the house's own proof, where its keys are; elsewhere that of whoever asks."""
+    house = proof(settings, url, "service", HOUSE)
+    if house.login is not None:
+        return house
+    return proof(settings, url, "admin", settings.operator or "operator")
 
 
 async def _asked(bus: NatsBus, settings: Settings) -> StatusResult | None:

@@ -182,7 +182,8 @@ async def test_changes_are_heard_while_the_bus_is_away(web: Web) -> None:
     async with listening(admin) as stream:
         await web.world.cut_off()
         await web.world.house.store.run([noted()], web.world.clock.at)
-        assert (await stream.change())["event"] == "agent.noted"
+        while (await stream.change())["event"] != "agent.noted":
+            pass  # the house may still be at its own beginning
         await web.world.join_again()
 
 
