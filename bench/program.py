@@ -56,7 +56,7 @@ async def up(state: Path, *, token: str = "") -> AsyncIterator[Up]:
     """Start it and wait until it is ready; stop it as a user does."""
     loop = asyncio.get_running_loop()
     own = {name: value for name, value in os.environ.items() if not name.startswith("ROLLCALL_")}
-    ours = {"STATE_DIR": str(state), "HTTP__PORT": "0", "HTTP__TOKEN": token}
+    ours = {"STATE_DIR": str(state), "HTTP__PORT": "0", "HTTP__TOKEN": token, "HTTP__STREAMS": "2000"}
     started = loop.time()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
