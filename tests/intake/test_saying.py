@@ -185,7 +185,7 @@ BAD = {
     "empty": (b"", "invalid"),
     "spaces": (b" \n ", "invalid"),
     "truncated": (b'{"text": "a', "malformed"),
-    "no text": (b'{"tekst": "a"}', "missing required field"),
+    "no text": (b'{"tekst": "a"}', "text is required"),
     "null": (b'{"text": null}', "invalid"),
     "a number": (b'{"text": 1}', "invalid"),
     "NaN": (b'{"text": NaN}', "malformed"),
