@@ -22,8 +22,8 @@ from contracts.errors import (
     all_errors,
 )
 from contracts.operations import Operation
-from contracts.work import Changes, Committed, Needs, StoreFaultError, Unit, View
-from services.gateway import Reads
+from contracts.work import Changes, Committed, Needs, Unit, View
+from services.gateway import Reads, running
 from services.gateway.turns import Turns
 
 log = structlog.get_logger(__name__)
@@ -91,14 +91,9 @@ class Desk:
     async def read(self, unit: Unit) -> Committed:
         """Return what a reading unit answers, from this process's own store."""
         try:
-            (outcome,) = await self.context.ledger.run([unit], self.context.clock.now())
-        except StoreFaultError as error:
-            log.warning("store.fault", reason=str(error))
-            return Committed(problem=UnavailableError("the store cannot be used now").problem())
-        if isinstance(outcome, Committed):
-            return outcome
-        log.error("query.failed", key=unit.key, exc_info=outcome.error)
-        return Committed(problem=InternalError().problem())
+            return await running.run(self.context, unit)
+        except (UnavailableError, InternalError) as error:
+            return Committed(problem=error.problem())
 
     async def _forward(self, operation: Operation, who: str, params: Struct, traced: str) -> Committed:
         if not self.context.bus.connected:

@@ -16,11 +16,12 @@ from msgspec import Struct
 from bus.api import BusError, Subscription
 from bus.service import Context
 from contracts.codec import encode
-from contracts.errors import InternalError, InvalidError, UnavailableError
+from contracts.errors import InvalidError, UnavailableError
 from contracts.messages import Event
 from contracts.operations.audit import ListResult
-from contracts.work import Changes, Committed, Lookup, Needs, StoreFaultError, Unit
+from contracts.work import Changes, Lookup, Needs, Unit
 from domain import audit
+from services.gateway import running
 from services.gateway.places import Places
 
 log = structlog.get_logger(__name__)
@@ -187,13 +188,7 @@ class Hub:
             decide=lambda view, _now: Changes(answer=answer(view.rows[lookup])),
             reads_only=True,
         )
-        try:
-            (outcome,) = await self._context.ledger.run([unit], self._context.clock.now())
-        except StoreFaultError as error:
-            raise UnavailableError("the store cannot be used now") from error
-        if isinstance(outcome, Committed):
-            return outcome.answer
-        raise InternalError from outcome.error
+        return (await running.run(self._context, unit)).answer
 
 
 class _Seq(Struct, frozen=True):

@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from bus.service import Context
 from contracts import tokens
-from contracts.errors import InternalError, UnauthorizedError, UnavailableError
+from contracts.errors import UnauthorizedError
 from contracts.tokens import FIXED, Role, TokenRow
-from contracts.work import Changes, Committed, Lookup, Needs, StoreFaultError, Unit, View
+from contracts.work import Changes, Lookup, Needs, StoreFaultError, Unit, View
 from domain.tokens import counts, used
+from services.gateway import running
 
 log = structlog.get_logger(__name__)
 
@@ -93,19 +94,11 @@ class Doorkeeper:
             reads_only=True,
         )
         now = self._context.clock.now()
-        for row in msgspec.json.decode(await self._read(unit), type=_Found).rows:
+        found = await running.run(self._context, unit)
+        for row in msgspec.json.decode(found.answer, type=_Found).rows:
             if hmac.compare_digest(row.digest, bytes.fromhex(digest)) and counts(row, now):
                 return Caller(row.name, row.role, row.agent)
         return None
-
-    async def _read(self, unit: Unit) -> bytes:
-        try:
-            (outcome,) = await self._context.ledger.run([unit], self._context.clock.now())
-        except StoreFaultError as error:
-            raise UnavailableError("the store cannot be used now") from error
-        if isinstance(outcome, Committed):
-            return outcome.answer
-        raise InternalError from outcome.error
 
     async def note_uses(self) -> None:
         """Write down when tokens were last used."""

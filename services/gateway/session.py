@@ -9,18 +9,14 @@ from msgspec import Struct
 from bus.service import Context
 from contracts import tokens
 from contracts.codec import decode, encode
-from contracts.errors import (
-    ForbiddenError,
-    InternalError,
-    UnauthorizedError,
-    UnavailableError,
-)
+from contracts.errors import ForbiddenError, UnauthorizedError
 from contracts.operations.logins import CreateParams
 from contracts.operations.registry import API
 from contracts.operations.tokens import RevokeParams, TokenView
 from contracts.tokens import SESSION_US
-from contracts.work import Changes, Committed, Lookup, Needs, StoreFaultError, Unit, View
+from contracts.work import Changes, Lookup, Needs, Unit, View
 from domain import tokens as rules
+from services.gateway import running
 from services.gateway.identity import Caller
 
 PATH: Final = f"{API}/session"
@@ -111,12 +107,7 @@ class Sessions:
         return await self._run(Unit(key="session", needs=Needs(), decide=decide, reads_only=True))
 
     async def _run(self, unit: Unit) -> bytes:
-        try:
-            (outcome,) = await self._context.ledger.run([unit], self._context.clock.now())
-        except StoreFaultError as error:
-            raise UnavailableError("the store cannot be used now") from error
-        if not isinstance(outcome, Committed):
-            raise InternalError from outcome.error
+        outcome = await running.run(self._context, unit)
         if outcome.problem is not None:
             raise UnauthorizedError(outcome.problem.detail)
         self._context.outbox.put(outcome.posts)

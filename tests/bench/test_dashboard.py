@@ -1,15 +1,8 @@
-"""The bench of the dashboard does its job in miniature; skipped where there is no Chromium."""
-
-from pathlib import Path
-
-import pytest
+"""The bench of the dashboard does its job in miniature."""
 
 from bench import dashboard
 
-THERE = Path(dashboard.CHROMIUM).exists()
 
-
-@pytest.mark.skipif(not THERE, reason="there is no Chromium here: make system")
 async def test_a_small_fleet_is_seen_and_moves() -> None:
     figures = await dashboard.measure(quick=True)
     assert [figure.name.split(":")[0] for figure in figures] == [

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from pathlib import Path
 
 import anyio
-import pytest
 
 from tests.examples.test_readme import snippet
 from tests.gateway.web import Web
@@ -22,7 +20,6 @@ def test_five_lines_are_enough() -> None:
     assert len(snippet("agent.curl").strip().splitlines()) <= LINES
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 async def test_it_works(web: Web, tmp_path: Path) -> None:
     await web.world.agent("curl")
     home = tmp_path / "home"
